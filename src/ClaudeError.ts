@@ -107,6 +107,11 @@ export class DeadlineExceeded
   extends Schema.TaggedClass<DeadlineExceeded>("effect-claude/DeadlineExceeded")("DeadlineExceeded", {})
 {}
 
+/** A text that stopped before its end: cut, or refused. What came is in `partial`. @category fatal reasons @since 0.1.0 */
+export class Incomplete extends Schema.TaggedClass<Incomplete>("effect-claude/Incomplete")("Incomplete", {
+  stopReason: Schema.String
+}) {}
+
 /** An object that does not fit its schema, also after it was asked to correct it. @category fatal reasons @since 0.1.0 */
 export class SchemaMismatch extends Schema.TaggedClass<SchemaMismatch>("effect-claude/SchemaMismatch")("SchemaMismatch", {
   stopReason: Schema.NullOr(Schema.String),
@@ -169,6 +174,7 @@ export class ClaudeFatalError
       RequestTooLarge,
       SpendLimit,
       DeadlineExceeded,
+      Incomplete,
       SchemaMismatch,
       Misconfigured
     ]),
@@ -247,3 +253,18 @@ export const enrich = (
     ? new ClaudeFatalError({ ...all, reason: error.reason })
     : new ClaudeRetryableError({ ...all, reason: error.reason })
 }
+
+/** Adds up what was billed. @internal */
+export const addUsage = (
+  before: Usage | undefined,
+  usage: { readonly [K in keyof Usage]: number | null }
+): Usage => ({
+  input_tokens: (before?.input_tokens ?? 0) + (usage.input_tokens ?? 0),
+  output_tokens: (before?.output_tokens ?? 0) + (usage.output_tokens ?? 0),
+  cache_creation_input_tokens: (before?.cache_creation_input_tokens ?? 0) + (usage.cache_creation_input_tokens ?? 0),
+  cache_read_input_tokens: (before?.cache_read_input_tokens ?? 0) + (usage.cache_read_input_tokens ?? 0)
+})
+
+/** An option that cannot be used, by name. @internal */
+export const misconfigured = (option: string, message: string): ClaudeFatalError =>
+  fatal(new Misconfigured({ option }), message, { type: "_OTHER" })

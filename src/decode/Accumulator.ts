@@ -6,7 +6,7 @@
  */
 import type { Message, RawMessageDeltaEvent } from "@anthropic-ai/sdk/resources/messages/messages"
 import * as ClaudeError from "../ClaudeError.ts"
-import type { WireEvent } from "./Event.ts"
+import type { ErrorEvent, WireEvent } from "./Event.ts"
 import * as PartialJson from "./PartialJson.ts"
 
 /**
@@ -15,29 +15,34 @@ import * as PartialJson from "./PartialJson.ts"
  * @internal
  */
 export class Accumulator {
-  /** A delta of any kind, or the end, has arrived. */
-  hasContent = false
+  /** How many deltas have arrived. */
+  deltas = 0
   /** `message_stop` has arrived. */
   isComplete = false
+  /** What ended the message before that. */
+  failure: ErrorEvent | undefined
 
   private head: Message | undefined
   private content: Array<OpenBlock> = []
   private inputs: Array<string | undefined> = []
 
-  /** Takes one array of events; throws `ClaudeRetryableError` where they are out of order. */
-  add(events: ReadonlyArray<WireEvent>): void {
+  /** Takes one array of events, and answers how many of them belong to the message. */
+  add(events: ReadonlyArray<WireEvent>): number {
     for (let i = 0; i < events.length; i++) {
       const event = events[i]!
       switch (event.type) {
         case "content_block_delta":
-          this.hasContent = true
+          this.deltas++
           this.delta(event.index, event.delta)
           break
         case "content_block_start":
           this.start(event.content_block)
           break
         case "message_start":
-          if (this.head !== undefined) throw outOfOrder("a second message_start before message_stop")
+          if (this.head !== undefined) {
+            this.failure = { type: "error", failure: outOfOrder("a second message_start before message_stop") }
+            return i
+          }
           this.head = { ...event.message, usage: { ...event.message.usage } }
           this.content = event.message.content.map((block) => ({ ...block }))
           break
@@ -45,11 +50,19 @@ export class Accumulator {
           if (this.head !== undefined) messageDelta(this.head, event)
           break
         case "message_stop":
-          this.hasContent = true
           this.isComplete = true
-          break
+          return i + 1
+        case "error":
+          this.failure = event
+          return i
       }
     }
+    return events.length
+  }
+
+  /** A delta of any kind, or the end, has arrived. */
+  get hasContent(): boolean {
+    return this.deltas > 0 || this.isComplete
   }
 
   /** What has been billed so far. */

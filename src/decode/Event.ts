@@ -4,7 +4,7 @@
  * Events, blocks and deltas that this version does not know are passed on as they came. Pings are not: they only
  * show that the connection lives. A message that came as JSON becomes the events that would have made it.
  */
-import type { Message, RawMessageStreamEvent } from "@anthropic-ai/sdk/resources/messages/messages"
+import type { Message, RawMessageStopEvent, RawMessageStreamEvent } from "@anthropic-ai/sdk/resources/messages/messages"
 import * as Predicate from "effect/Predicate"
 import * as ClaudeError from "../ClaudeError.ts"
 import { SseDecoder } from "./Sse.ts"
@@ -23,13 +23,11 @@ export interface RestartEvent {
   readonly error: ClaudeError.ClaudeRetryableError
 }
 
-/**
- * What a stream emits. More types than these may arrive: treat every union in it as open.
- *
- * @category models
- * @since 0.1.0
- */
-export type StreamEvent = RawMessageStreamEvent | RestartEvent
+/** What a stream emits; `End` is what its last event carries besides. @internal */
+export type StreamEvent<End> =
+  | Exclude<RawMessageStreamEvent, RawMessageStopEvent>
+  | RawMessageStopEvent & Partial<End>
+  | RestartEvent
 
 /** What ends a stream: the API's `error` event, or `failure` where what came is no event. @internal */
 export interface ErrorEvent {
@@ -42,13 +40,55 @@ export interface ErrorEvent {
 /** What may arrive on the wire. @internal */
 export type WireEvent = RawMessageStreamEvent | ErrorEvent
 
+/** From bytes to events: some with each read, the rest at the end. @internal */
+export interface Decoder {
+  readonly push: (bytes: ReadonlyArray<Uint8Array>) => Array<WireEvent>
+  readonly end: () => Array<WireEvent>
+}
+
+/** The decoder that a response's content type asks for. @internal */
+export const decoderFor = (contentType: string | null): Decoder | ClaudeError.ClaudeRetryableError => {
+  const type = contentType?.split(";")[0]!.trim().toLowerCase() ?? "text/event-stream"
+  if (type === "text/event-stream") return makeSseDecoder()
+  if (type === "application/json" || type.endsWith("+json")) return makeJsonDecoder()
+  return ClaudeError.retryable(
+    new ClaudeError.InvalidResponse({}),
+    `The response is ${type}, not a message. A proxy may have answered in place of the API: check the base URL.`,
+    { type: "_OTHER" }
+  )
+}
+
+/** Collects a JSON message, and answers the events that would have streamed it. */
+const makeJsonDecoder = (): Decoder => {
+  const chunks: Array<Uint8Array> = []
+  return {
+    push: (bytes) => {
+      for (const chunk of bytes) chunks.push(chunk)
+      return []
+    },
+    end: () => {
+      const body = Buffer.concat(chunks)
+      let message: unknown
+      try {
+        message = JSON.parse(body.toString("utf8"))
+      } catch {
+        return [{ type: "error", failure: malformed(`is not JSON (${body.length} bytes)`, 1, body.length) }]
+      }
+      if (Predicate.hasProperty(message, "type") && message.type === "error") return [message as ErrorEvent]
+      if (!Predicate.hasProperty(message, "content") || !Array.isArray(message.content)) {
+        return [{ type: "error", failure: malformed("has no content", 1, body.length) }]
+      }
+      // As on the stream, the shape is the API's.
+      return fromMessage(message as unknown as Message)
+    }
+  }
+}
+
 /**
  * A stateful decoder from the bytes of an event stream to its events. What is no event becomes an `error` that says
  * where it stood but not what it was, and nothing is read after it.
- *
- * @internal
  */
-export const makeDecoder = (): (bytes: ReadonlyArray<Uint8Array>) => Array<WireEvent> => {
+const makeSseDecoder = (): Decoder => {
   let events: Array<WireEvent> = []
   let count = 0
   let failed = false
@@ -69,19 +109,22 @@ export const makeDecoder = (): (bytes: ReadonlyArray<Uint8Array>) => Array<WireE
     // The wire is trusted from here: the shape is the API's, and unknown types are passed on.
     if (event.type !== "ping") events.push(event as WireEvent)
   })
-  return (bytes) => {
-    events = []
-    for (const chunk of bytes) {
-      if (!failed && !sse.push(chunk)) fail("does not end")
-    }
-    return events
+  return {
+    push: (bytes) => {
+      events = []
+      for (const chunk of bytes) {
+        if (!failed && !sse.push(chunk)) fail("does not end")
+      }
+      return events
+    },
+    end: () => []
   }
 }
 
 const malformed = (what: string, event: number, offset: number) =>
   ClaudeError.retryable(
     new ClaudeError.InvalidResponse({ event, offset }),
-    `Event ${event} of the stream, within its first ${offset} bytes, ${what}. ` +
+    `Event ${event} of the response, within its first ${offset} bytes, ${what}. ` +
       "Something between here and the API may have changed the stream; the call may be tried again.",
     { type: "_OTHER" }
   )

@@ -1,15 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { Accumulator } from "../../src/decode/Accumulator.ts"
-import { makeDecoder, type WireEvent } from "../../src/decode/Event.ts"
+import { type Decoder, decoderFor } from "../../src/decode/Event.ts"
 
 const shared = new URL("../../../shared/fixtures/", import.meta.url)
 const read = (path: string) => readFileSync(new URL(path, shared))
 
 const fold = (chunks: Iterable<Uint8Array>) => {
-  const decode = makeDecoder()
+  const decoder = decoderFor("text/event-stream; charset=utf-8") as Decoder
   const accumulator = new Accumulator()
-  for (const chunk of chunks) accumulator.add(decode([chunk]) as Array<WireEvent>)
+  for (const chunk of chunks) accumulator.add(decoder.push([chunk]))
+  if (accumulator.failure !== undefined) throw accumulator.failure.failure
   return JSON.parse(JSON.stringify(accumulator.message()))
 }
 const cut = function*(bytes: Uint8Array, size: number) {

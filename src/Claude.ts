@@ -1,0 +1,679 @@
+/**
+ * Calls to Claude as Effects and Streams: the service, its layers, and the way of a call.
+ *
+ * Everything that a call passes through is composed here and nowhere else, so its order is read in one place. Each call
+ * is retried, timed out, bounded, priced and traced by the client's policy; `Claude.withPolicy` changes that for a part
+ * of a program. The surprise: a stop at `max_tokens` or a refusal is a success of `message`, and a failure of `text`.
+ */
+import type { Message as SdkMessage } from "@anthropic-ai/sdk/resources/messages/messages"
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Pull from "effect/Pull"
+import type * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import * as Attempt from "./attempt/Attempt.ts"
+import * as RetryPolicy from "./attempt/RetryPolicy.ts"
+import * as Timeouts from "./attempt/Timeouts.ts"
+import { deadlineExceeded } from "./attempt/Watchdog.ts"
+import * as ClaudeError from "./ClaudeError.ts"
+import { Accumulator } from "./decode/Accumulator.ts"
+import * as Event from "./decode/Event.ts"
+import { TokenCount } from "./decode/TokenCount.ts"
+import * as Settings from "./internal/Settings.ts"
+import type { Cost } from "./request/Cost.ts"
+import * as Request from "./request/Request.ts"
+import * as StructuredOutput from "./request/StructuredOutput.ts"
+import type { Outcome } from "./telemetry/Attributes.ts"
+import * as CallSpan from "./telemetry/CallSpan.ts"
+import * as AnthropicTransport from "./transport/AnthropicTransport.ts"
+import * as Classify from "./transport/Classify.ts"
+import { type Exchange, type ResponseHead, Transport } from "./transport/Transport.ts"
+
+// -----------------------------------------------------------------------------
+// models
+// -----------------------------------------------------------------------------
+
+/**
+ * The SDK's message, with the request's id and what the call cost beside it; an unknown price is no cost.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Message = SdkMessage & Receipt
+
+/** What a call leaves behind beside its answer. @category models @since 0.1.0 */
+export interface Receipt {
+  readonly requestId: string | undefined
+  readonly cost: Cost | undefined
+}
+
+/**
+ * What a stream emits: the SDK's events, the last of them with the call's receipt. Treat the union as open.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type StreamEvent = Event.StreamEvent<Receipt>
+
+/** @category models @since 0.1.0 */
+export type MessageRequest = Request.MessageRequest
+
+/** @category models @since 0.1.0 */
+export type CountTokensRequest = Request.CountTokensRequest
+
+// -----------------------------------------------------------------------------
+// service
+// -----------------------------------------------------------------------------
+
+/** @category services @since 0.1.0 */
+export class Claude extends Context.Service<Claude, {
+  readonly message: (request: MessageRequest) => Effect.Effect<Message, ClaudeError.ClaudeError>
+  readonly stream: (request: MessageRequest) => Stream.Stream<StreamEvent, ClaudeError.ClaudeError>
+  readonly countTokens: (request: CountTokensRequest) => Effect.Effect<number, ClaudeError.ClaudeError>
+}>()("effect-claude/Claude") {}
+
+// -----------------------------------------------------------------------------
+// options
+// -----------------------------------------------------------------------------
+
+/** @category options @since 0.1.0 */
+export type Policy = Settings.Policy
+
+/** @category options @since 0.1.0 */
+export interface Options extends Settings.ClientOptions, Omit<AnthropicTransport.AnthropicTransportOptions, "connections"> {}
+
+const CurrentPolicy = Context.Reference<Policy>("effect-claude/Claude/CurrentPolicy", { defaultValue: () => nothing })
+const nothing: Policy = {}
+
+// -----------------------------------------------------------------------------
+// make
+// -----------------------------------------------------------------------------
+
+/** One call on its way. */
+interface Call {
+  readonly span: CallSpan.CallSpan
+  readonly path: "/v1/messages" | "/v1/messages/count_tokens"
+  readonly body: object
+  readonly policy: Policy
+  readonly timeouts: Timeouts.Timeouts
+  /** How long the call may take, and until when; a stream's ends with its first content. */
+  readonly total: number
+  deadline: number
+  readonly untilContent: boolean
+  /** What the latest attempt has received. */
+  accumulator: Accumulator
+}
+
+/** A request on its way. */
+interface Sent {
+  readonly exchange: Exchange
+  readonly onHead: (head: ResponseHead) => void
+}
+
+const makeWith = Effect.fnUntraced(function*(
+  settings: Settings.Settings
+): Effect.fn.Return<Claude["Service"], never, Transport> {
+  const transport = yield* Transport
+  const semaphore = yield* Semaphore.make(settings.concurrency)
+  const retryBudget = new RetryPolicy.RetryBudget(settings.retryBudget)
+  const telemetry = CallSpan.make({ ...transport, pricing: settings.pricing, options: settings.telemetry })
+  const policyOf = makePolicyOf(settings.policy)
+
+  // The way of a call, from the caller to the wire. Each stage is a function around the next:
+  //
+  //   begin     the request is checked, the call's span begins   (a mistake is told before anything waits)
+  //   retrying  a failed attempt is made again                   (outside turn: a backoff holds no permit)
+  //   turn      a permit is taken, or waited for                 (inside retrying: each retry takes its turn again)
+  //   attempt   span, request, response up to the first content  (inside turn: what is timed is the API, not the queue)
+  //   fold      events -> message                                (inside retrying: nobody has seen them, so start over)
+  //
+  // A stream has its retries before its first content and hands on the rest as it comes.
+
+  const begin = (
+    resolved: Request.Resolved | ClaudeError.ClaudeFatalError,
+    operation: CallSpan.CallInfo["operation"],
+    stream: boolean
+  ): Effect.Effect<Call, ClaudeError.ClaudeFatalError> =>
+    Effect.flatMap(CurrentPolicy, (current) => {
+      const known = policyOf(current)
+      if ("_tag" in known) return Effect.fail(known)
+      if ("_tag" in resolved) return Effect.fail(resolved)
+      const { policy, timeouts } = known
+      const streamed = operation === "chat" && policy.wire !== "json"
+      const body = streamed ? { ...resolved, stream: true } : resolved
+      const { tags, tenant } = policy
+      retryBudget.deposit()
+      return Effect.map(
+        CallSpan.begin(telemetry, { operation, model: resolved.model, params: body, streamed, stream, tenant, tags }),
+        (span): Call => {
+          const total = timeouts.total ?? Request.totalTimeout(resolved.max_tokens)
+          return {
+            span,
+            path: operation === "chat" ? "/v1/messages" : "/v1/messages/count_tokens",
+            body,
+            policy,
+            // Headers of a JSON answer come when all of it is done.
+            timeouts: streamed ? timeouts : { ...timeouts, headers: total, firstContent: total, idle: total },
+            total,
+            deadline: span.startedAt + total,
+            untilContent: stream,
+            accumulator: new Accumulator()
+          }
+        }
+      )
+    })
+
+  const again = (call: Call) =>
+    RetryPolicy.makeAgain({
+      policy: call.policy.retry ?? RetryPolicy.standard,
+      budget: retryBudget,
+      deadline: () => call.deadline,
+      onRetry: ({ delay, error }) => call.span.retries(error, delay)
+    })
+
+  const retrying = <A>(
+    again: (error: ClaudeError.ClaudeError) => Effect.Effect<void, ClaudeError.ClaudeError>,
+    attempt: Effect.Effect<A, ClaudeError.ClaudeError>
+  ): Effect.Effect<A, ClaudeError.ClaudeError> => {
+    const loop: Effect.Effect<A, ClaudeError.ClaudeError> = Effect.catch(
+      attempt,
+      (error) => Effect.andThen(again(error), loop)
+    )
+    return loop
+  }
+
+  const turn = (call: Call): Effect.Effect<void, ClaudeError.ClaudeFatalError, Scope.Scope> =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(semaphore.takeIfAvailable(1), (free) =>
+        free
+          ? Effect.addFinalizer(() => semaphore.release(1))
+          : Effect.acquireUseRelease(
+            call.span.queued(),
+            () => {
+              const left = Effect.clockWith((clock) => Effect.succeed(call.deadline - clock.currentTimeMillisUnsafe()))
+              return restore(Effect.flatMap(left, (left) =>
+                Effect.timeoutOrElse(semaphore.takeScoped(1), {
+                  duration: left,
+                  orElse: () => Effect.fail(deadlineExceeded())
+                })))
+            },
+            (since, exit) =>
+              call.span.dequeued(
+                since,
+                Exit.isSuccess(exit) ? "granted" : Exit.hasInterrupts(exit) ? "cancelled" : "deadline"
+              )
+          ))
+    )
+
+  /** Sends a request; its span ends, and its permit and its socket are free, with the scope. */
+  const exchange = Effect.fnUntraced(function*(
+    call: Call
+  ): Effect.fn.Return<Sent, ClaudeError.ClaudeError, Scope.Scope> {
+    yield* turn(call)
+    const accumulator = call.accumulator = new Accumulator()
+    const span = yield* Effect.acquireRelease(
+      call.span.attempt(),
+      (span, exit) => Effect.sync(() => call.span.settled(span, accumulator.envelope, exit))
+    )
+    const traceparent = call.span.traceparent(span)
+    const exchange = yield* transport.open({
+      path: call.path,
+      body: call.body,
+      headers: {
+        "x-stainless-retry-count": String(call.span.attempts - 1),
+        ...(traceparent === undefined ? undefined : { traceparent })
+      }
+    })
+    return { exchange, onHead: (head) => call.span.responded(span, head) }
+  })
+
+  /** How an attempt of this call is read. */
+  const reading = (call: Call, sent: Sent) => ({
+    source: sent.exchange,
+    failure: ({ failure, ...event }: Event.ErrorEvent) => failure ?? Classify.fromEvent(event, call.span.requestId),
+    timeouts: call.timeouts,
+    deadline: call.deadline,
+    untilContent: call.untilContent,
+    onHead: sent.onHead,
+    onContent: (now: number) => call.span.content(now)
+  })
+
+  const attempt = (call: Call) =>
+    Effect.flatMap(exchange(call), (sent) =>
+      Attempt.open({
+        ...reading(call, sent),
+        decoder: (head) => Event.decoderFor(head.headers.get("content-type")),
+        progress: call.accumulator
+      }))
+
+  const fold = (
+    call: Call,
+    { pull }: Attempt.Attempt<Event.WireEvent>
+  ): Effect.Effect<SdkMessage, ClaudeError.ClaudeError> => {
+    const drain: Pull.Pull<never, ClaudeError.ClaudeError> = Effect.flatMap(pull, () => drain)
+    return Pull.catchDone(drain, () => folded(() => call.accumulator))
+  }
+
+  /** A call's last word: the error, with what the call knows by then. */
+  const final = (call: Call, error: ClaudeError.ClaudeError): ClaudeError.ClaudeError =>
+    ClaudeError.enrich(error, {
+      attempts: call.span.attempts,
+      usage: call.span.usage,
+      partial: call.accumulator.partial()
+    })
+
+  const receipt = (call: Call): Receipt => ({ requestId: call.span.requestId, cost: call.span.cost })
+
+  const message: Claude["Service"]["message"] = (request) =>
+    Effect.acquireUseRelease(
+      Effect.clockWith((clock) =>
+        begin(Request.resolve(request, settings.defaults, clock.currentTimeMillisUnsafe()), "chat", false)
+      ),
+      (call) =>
+        retrying(again(call), Effect.scoped(Effect.flatMap(attempt(call), (attempt) => fold(call, attempt)))).pipe(
+          Effect.map((message): Message => Object.assign(message, receipt(call))),
+          Effect.mapError((error) => final(call, error))
+        ),
+      (call, exit) => call.span.end(outcomeOf(exit), exit, () => call.accumulator.partial())
+    )
+
+  const stream: Claude["Service"]["stream"] = (request) =>
+    Stream.unwrap(Effect.gen(function*() {
+      const scope = yield* Effect.scope
+      const clock = yield* Clock.Clock
+      const call = yield* Effect.acquireRelease(
+        begin(Request.resolve(request, settings.defaults, clock.currentTimeMillisUnsafe()), "chat", true),
+        // Whatever has not ended it by now has left it: a consumer that took enough, or an interruption.
+        (call, exit) => end(call, "cancelled", exit)
+      )
+      const retry = again(call)
+
+      /** Each attempt has a scope of its own in the stream's, closed as soon as it has ended. */
+      const opened = Effect.suspend(() => {
+        const own = Scope.forkUnsafe(scope)
+        return attempt(call).pipe(
+          Scope.provide(own),
+          Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(own, exit) : Effect.void),
+          Effect.map(({ held, pull }) => ({ held, pull, close: (exit: Exit.Exit<unknown, unknown>) => Scope.close(own, exit) }))
+        )
+      })
+      const failing = <A>(effect: Effect.Effect<A, ClaudeError.ClaudeError>) =>
+        Effect.catch(effect, (error) => {
+          const last = final(call, error)
+          return Effect.andThen(end(call, "error", Exit.fail(last)), Effect.fail(last))
+        })
+
+      let current = yield* failing(retrying(retry, opened))
+
+      /** Hands on an array of events; the last one frees all that the call holds before its consumer sees it. */
+      const emit = (events: StreamEvents): Effect.Effect<StreamEvents> =>
+        call.accumulator.isComplete
+          ? current.close(Exit.void).pipe(
+            Effect.andThen(Effect.suspend(() => {
+              events[events.length - 1] = { type: "message_stop", ...receipt(call) }
+              return end(call, "success", Exit.void)
+            })),
+            Effect.as(events)
+          )
+          : Effect.succeed(events)
+
+      const restart = (error: ClaudeError.ClaudeRetryableError) => {
+        call.deadline = clock.currentTimeMillisUnsafe() + call.total
+        return retry(error).pipe(
+          Effect.andThen(retrying(retry, opened)),
+          Effect.flatMap((next) => {
+            current = next
+            return emit([{ type: "restart", attempt: call.span.attempts, error }, ...toPublic(next.held)])
+          })
+        )
+      }
+
+      const broke = (error: ClaudeError.ClaudeError) =>
+        Effect.andThen(
+          current.close(Exit.fail(error)),
+          failing(
+            call.policy.onBreak === "restart" && error._tag === "ClaudeRetryableError"
+              ? Effect.suspend(() => restart(error))
+              : Effect.fail(error)
+          )
+        )
+
+      let first = true
+      const read: Pull.Pull<StreamEvents, ClaudeError.ClaudeError> = Effect.suspend(() => {
+        if (first) {
+          first = false
+          return emit(toPublic(current.held))
+        }
+        return Effect.matchCauseEffect(current.pull, {
+          onSuccess: (events) => emit(toPublic(events)),
+          onFailure: (cause) => {
+            const error = cause.reasons.find(Cause.isFailReason)?.error
+            return error === undefined || Cause.isDone(error) ? Effect.failCause(cause) : broke(error)
+          }
+        })
+      })
+      return Stream.fromPull(Effect.succeed(read))
+    }))
+
+  const countTokens: Claude["Service"]["countTokens"] = (request) =>
+    Effect.acquireUseRelease(
+      Effect.clockWith((clock) =>
+        begin(Request.resolveCount(request, settings.defaults, clock.currentTimeMillisUnsafe()), "countTokens", false)
+      ),
+      (call) => {
+        const attempt = Effect.flatMap(exchange(call), (sent) => {
+          const count = new TokenCount()
+          return Effect.map(Attempt.open({ ...reading(call, sent), progress: count, decoder: () => count }), () => count.tokens)
+        })
+        return retrying(again(call), Effect.scoped(attempt)).pipe(
+          Effect.tap((tokens) => Effect.sync(() => call.span.counted(tokens))),
+          Effect.mapError((error) => final(call, error))
+        )
+      },
+      (call, exit) => end(call, outcomeOf(exit), exit)
+    )
+
+  return Claude.of({ message, stream, countTokens })
+})
+
+/** @category constructors @since 0.1.0 */
+export const make = (
+  options: Settings.ClientOptions = {}
+): Effect.Effect<Claude["Service"], ClaudeError.ClaudeFatalError, Transport> =>
+  Effect.suspend(() => {
+    const settings = Settings.resolve(options)
+    return "_tag" in settings ? Effect.fail(settings) : makeWith(settings)
+  })
+
+const end = (call: Call, outcome: Outcome, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
+  call.span.end(outcome, exit, () => call.accumulator.partial())
+
+const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome =>
+  Exit.isSuccess(exit) ? "success" : Exit.hasInterrupts(exit) ? "cancelled" : "error"
+
+type StreamEvents = Arr.NonEmptyArray<StreamEvent>
+
+/** What ends a message early is cut off before this, and an attempt reads on until there is an event. */
+const toPublic = (events: Array<Event.WireEvent>): StreamEvents => events as StreamEvents
+
+/** A policy over the client's own, read once for each policy that calls come with. */
+const makePolicyOf = (own: Policy) => {
+  const kept = new WeakMap<Policy, KnownPolicy | ClaudeError.ClaudeFatalError>()
+  return (nearer: Policy) => {
+    let known = kept.get(nearer)
+    if (known === undefined) {
+      const policy = Settings.mergePolicy(own, nearer)
+      const timeouts = Timeouts.resolve(policy.timeouts)
+      kept.set(nearer, known = Settings.checkCallPolicy(nearer) ?? ("_tag" in timeouts ? timeouts : { policy, timeouts }))
+    }
+    return known
+  }
+}
+
+interface KnownPolicy {
+  readonly policy: Policy
+  readonly timeouts: Timeouts.Timeouts
+}
+
+// -----------------------------------------------------------------------------
+// layers
+// -----------------------------------------------------------------------------
+
+/**
+ * Claude with a credential or a client of your own; every other option has a default.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<Claude, ClaudeError.ClaudeFatalError> =>
+  Layer.unwrap(Effect.suspend(() => {
+    const settings = Settings.resolve(options)
+    if ("_tag" in settings) return Effect.fail(settings)
+    return Effect.succeed(Layer.effect(Claude, makeWith(settings)).pipe(
+      Layer.provide(Layer.effect(Transport, AnthropicTransport.make({ ...options, connections: settings.concurrency })))
+    ))
+  }))
+
+/**
+ * Claude over any transport, such as `ScriptedTransport` in tests.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerTransport = (
+  options?: Settings.ClientOptions
+): Layer.Layer<Claude, ClaudeError.ClaudeFatalError, Transport> => Layer.effect(Claude, make(options))
+
+/**
+ * The options in the environment: ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL, CLAUDE_MODEL, CLAUDE_MAX_TOKENS,
+ * CLAUDE_MAX_CONCURRENCY, CLAUDE_MAX_RETRIES, CLAUDE_TOTAL_TIMEOUT, CLAUDE_IDLE_TIMEOUT.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => Config.withDefault(config, undefined)
+
+export const config: Config.Config<Options> = Config.all({
+  apiKey: Config.Redacted("ANTHROPIC_API_KEY"),
+  baseURL: optional(Config.String("ANTHROPIC_BASE_URL")),
+  model: optional(Config.String("CLAUDE_MODEL")),
+  max_tokens: optional(Config.Int("CLAUDE_MAX_TOKENS")),
+  concurrency: optional(Config.Int("CLAUDE_MAX_CONCURRENCY")),
+  retries: optional(Config.Int("CLAUDE_MAX_RETRIES")),
+  total: optional(Config.Duration("CLAUDE_TOTAL_TIMEOUT")),
+  idle: optional(Config.Duration("CLAUDE_IDLE_TIMEOUT"))
+}).pipe(Config.map(({ apiKey, baseURL, concurrency, idle, max_tokens, model, retries, total }): Options => ({
+  apiKey,
+  baseURL,
+  concurrency,
+  defaults: { model, max_tokens },
+  retry: retries === undefined ? undefined : RetryPolicy.make({ times: retries }),
+  timeouts: { total, idle }
+})))
+
+/**
+ * Claude as the environment says: see `config`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig: Layer.Layer<Claude, ClaudeError.ClaudeFatalError | Config.ConfigError> = Layer.unwrap(
+  Effect.map(config, layer)
+)
+
+// -----------------------------------------------------------------------------
+// calls
+// -----------------------------------------------------------------------------
+
+/**
+ * Asks, and answers the whole message, whatever its `stop_reason`.
+ *
+ * @category calls
+ * @since 0.1.0
+ */
+export const message = (request: MessageRequest): Effect.Effect<Message, ClaudeError.ClaudeError, Claude> =>
+  Claude.use((claude) => claude.message(request))
+
+/**
+ * Asks, and answers the text; one that was cut or refused is an `Incomplete` error with what came.
+ *
+ * @category calls
+ * @since 0.1.0
+ */
+export const text = (request: MessageRequest): Effect.Effect<string, ClaudeError.ClaudeError, Claude> =>
+  Effect.flatMap(message(request), (message) => {
+    const incomplete = incompleteness(message.stop_reason, message)
+    return incomplete === undefined ? Effect.succeed(textOf(message)) : Effect.fail(incomplete)
+  })
+
+/**
+ * Asks for an object of a schema, sent as structured output and decoded strictly. One that does not fit is sent back
+ * once with the decode error (`repair`); then it is a `SchemaMismatch`.
+ *
+ * @category calls
+ * @since 0.1.0
+ */
+export const object = Effect.fnUntraced(function*<A, E, RD, RE>(
+  schema: Schema.ConstraintCodec<A, E, RD, RE>,
+  request: MessageRequest
+): Effect.fn.Return<A, ClaudeError.ClaudeError, Claude | RD> {
+  const { repair = 1 } = yield* CurrentPolicy
+  const output = yield* StructuredOutput.of(schema)
+  let asked = output.ask(request)
+  let usage: ClaudeError.Usage | undefined
+  for (let attempt = 1;; attempt++) {
+    const answer = yield* message(asked)
+    usage = ClaudeError.addUsage(usage, answer.usage)
+    const text = textOf(answer)
+    const decoded = yield* output.decode(text)
+    if (decoded._tag === "Success") return decoded.success
+    const issue = decoded.failure
+    // What was cut or refused would be cut or refused again.
+    if (attempt > repair || isIncomplete(answer.stop_reason)) {
+      return yield* StructuredOutput.mismatch(answer, issue, { attempts: attempt, usage, requestId: answer.requestId })
+    }
+    asked = output.repair(asked, text, issue)
+  }
+})
+
+/**
+ * Asks, and answers the events as they come, in arrays as the network brought them.
+ *
+ * @category calls
+ * @since 0.1.0
+ */
+export const stream = (request: MessageRequest): Stream.Stream<StreamEvent, ClaudeError.ClaudeError, Claude> =>
+  Stream.unwrap(Claude.useSync((claude) => claude.stream(request)))
+
+/**
+ * Asks, and answers the text as it comes; after a cut or a refusal it ends with an `Incomplete` error. It cannot tell
+ * of a restart, so it does not begin again after a break.
+ *
+ * @category calls
+ * @since 0.1.0
+ */
+export const streamText = (request: MessageRequest): Stream.Stream<string, ClaudeError.ClaudeError, Claude> =>
+  Stream.transformPull(withPolicy({ onBreak: "fail" })(stream(request)), (pull) => {
+    let incomplete: ClaudeError.ClaudeFatalError | undefined
+    const next: Pull.Pull<Arr.NonEmptyReadonlyArray<string>, ClaudeError.ClaudeError> = Effect.suspend(() => {
+      if (incomplete !== undefined) return Effect.fail(incomplete)
+      return Effect.flatMap(pull, (events) => {
+        const texts: Array<string> = []
+        for (const event of events) {
+          if (event.type === "content_block_delta") {
+            if (event.delta.type === "text_delta") texts.push(event.delta.text)
+          } else if (event.type === "message_delta") incomplete = incompleteness(event.delta.stop_reason)
+        }
+        return Arr.isArrayNonEmpty(texts) ? Effect.succeed(texts) : next
+      })
+    })
+    return Effect.succeed(next)
+  })
+
+/**
+ * Folds a stream of events into the message that they make, as `message` would have answered it.
+ *
+ * @category calls
+ * @since 0.1.0
+ */
+export const collect = <E, R>(
+  events: Stream.Stream<StreamEvent, E, R>
+): Effect.Effect<Message, E | ClaudeError.ClaudeError, R> =>
+  Effect.suspend(() => {
+    let accumulator = new Accumulator()
+    let receipt: Receipt = { requestId: undefined, cost: undefined }
+    return Effect.andThen(
+      Stream.runForEachArray(events, (events) =>
+        Effect.sync(() => {
+          let from = 0
+          for (let at = 0; at < events.length; at++) {
+            const event = events[at]!
+            if (event.type === "restart") {
+              accumulator = new Accumulator()
+              from = at + 1
+            } else if (event.type === "message_stop") {
+              receipt = { requestId: event.requestId, cost: event.cost }
+            }
+          }
+          // What is left holds no restart.
+          accumulator.add(events.slice(from) as Array<Event.WireEvent>)
+        })),
+      Effect.map(folded(() => accumulator), (message): Message => Object.assign(message, receipt))
+    )
+  })
+
+/**
+ * Counts the input tokens of a request, without sending it to a model.
+ *
+ * @category calls
+ * @since 0.1.0
+ */
+export const countTokens = (request: CountTokensRequest): Effect.Effect<number, ClaudeError.ClaudeError, Claude> =>
+  Claude.use((claude) => claude.countTokens(request))
+
+// -----------------------------------------------------------------------------
+// combinators
+// -----------------------------------------------------------------------------
+
+/**
+ * Changes how the calls of an Effect or a Stream behave, field by field; the nearest policy wins.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withPolicy = (policy: Policy) =>
+<T extends Effect.Effect<unknown, unknown, unknown> | Stream.Stream<unknown, unknown, unknown>>(self: T): T => {
+  const kept = new WeakMap<Policy, Policy>()
+  // One object for each that lies outside, so that it is checked once and not with each call.
+  const merge = (outer: Policy): Policy => {
+    let merged = kept.get(outer)
+    if (merged === undefined) kept.set(outer, merged = Settings.mergePolicy(outer, policy))
+    return merged
+  }
+  // Neither changes what T succeeds with, fails with or needs: a reference is always there.
+  return (Stream.isStream(self)
+    ? Stream.updateService(self, CurrentPolicy, merge)
+    : Effect.updateService(self, CurrentPolicy, merge)) as T
+}
+
+// -----------------------------------------------------------------------------
+// what an answer comes to
+// -----------------------------------------------------------------------------
+
+const textOf = (message: SdkMessage): string => {
+  let text = ""
+  for (const block of message.content) {
+    if (block.type === "text") text += block.text
+  }
+  return text
+}
+
+const isIncomplete = (stopReason: string | null): stopReason is string => stopReason !== null && cuts.has(stopReason)
+
+const cuts = new Set(["max_tokens", "model_context_window_exceeded", "refusal", "pause_turn"])
+
+const incompleteness = (stopReason: string | null, message?: Message): ClaudeError.ClaudeFatalError | undefined =>
+  isIncomplete(stopReason)
+    ? ClaudeError.fatal(
+      new ClaudeError.Incomplete({ stopReason }),
+      `The text stopped early (stop_reason ${stopReason}). ` +
+        (stopReason === "max_tokens" ? "Raise max_tokens, or use" : "Use") +
+        " Claude.message or Claude.stream to have what came, whatever its stop_reason.",
+      { type: "_OTHER", attempts: 1, requestId: message?.requestId, usage: message && ClaudeError.addUsage(undefined, message.usage), partial: message }
+    )
+    : undefined
+
+const folded = (accumulator: () => Accumulator): Effect.Effect<SdkMessage, ClaudeError.ClaudeRetryableError> =>
+  Effect.try({
+    try: () => accumulator().message(),
+    // The accumulator throws nothing else.
+    catch: (error) => error as ClaudeError.ClaudeRetryableError
+  })

@@ -1,0 +1,11 @@
+/** Calls to Claude, safe to depend on. */
+
+export * as Claude from "./Claude.ts"
+
+export * as ClaudeError from "./ClaudeError.ts"
+
+export * as Pricing from "./request/Pricing.ts"
+
+export * as RetryPolicy from "./attempt/RetryPolicy.ts"
+
+export * as Transport from "./transport/Transport.ts"

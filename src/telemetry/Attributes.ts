@@ -1,0 +1,86 @@
+/**
+ * Every name that telemetry writes: attributes, spans, events, outcomes. No literal of these stands anywhere else.
+ *
+ * Names come from OpenTelemetry's GenAI conventions, then from Anthropic's own, then from ours. Renaming one is a
+ * breaking change: the contract test says so.
+ */
+
+export const schemaUrl = "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev"
+
+// spans and events
+export const operation = { chat: "chat", countTokens: "count_tokens" } as const
+export const attemptSpan = "POST"
+export const waitSpan = (kind: WaitKind) => `claude.wait ${kind}`
+export const retryEvent = "claude.retry"
+export const firstContentEvent = "claude.first_content"
+export const inferenceDetails = "gen_ai.client.inference.operation.details"
+export const exceptionLog = "gen_ai.client.operation.exception"
+
+/** What a call waits for before it is sent. */
+export type WaitKind = "concurrency" | "backoff"
+
+/** How a call ended. */
+export type Outcome = "success" | "error" | "cancelled"
+
+// gen_ai
+export const operationName = "gen_ai.operation.name"
+export const providerName = "gen_ai.provider.name"
+export const requestModel = "gen_ai.request.model"
+export const requestMaxTokens = "gen_ai.request.max_tokens"
+export const requestStream = "gen_ai.request.stream"
+export const requestStopSequences = "gen_ai.request.stop_sequences"
+export const requestReasoningLevel = "gen_ai.request.reasoning.level"
+export const outputType = "gen_ai.output.type"
+export const responseId = "gen_ai.response.id"
+export const responseModel = "gen_ai.response.model"
+export const responseFinishReasons = "gen_ai.response.finish_reasons"
+export const responseTimeToFirstChunk = "gen_ai.response.time_to_first_chunk"
+export const usageInputTokens = "gen_ai.usage.input_tokens"
+export const usageOutputTokens = "gen_ai.usage.output_tokens"
+export const usageCacheReadTokens = "gen_ai.usage.cache_read.input_tokens"
+export const usageCacheWriteTokens = "gen_ai.usage.cache_write.input_tokens"
+export const usageReasoningTokens = "gen_ai.usage.reasoning.output_tokens"
+export const tokenModality = "gen_ai.token.modality"
+export const systemInstructions = "gen_ai.system_instructions"
+export const inputMessages = "gen_ai.input.messages"
+export const outputMessages = "gen_ai.output.messages"
+export const toolDefinitions = "gen_ai.tool.definitions"
+
+// general
+export const serverAddress = "server.address"
+export const serverPort = "server.port"
+export const errorType = "error.type"
+export const exceptionType = "exception.type"
+export const exceptionMessage = "exception.message"
+export const httpRequestMethod = "http.request.method"
+export const httpResponseStatusCode = "http.response.status_code"
+export const httpRequestResendCount = "http.request.resend_count"
+export const urlFull = "url.full"
+
+// anthropic
+export const stopReason = "anthropic.message.stop_reason"
+export const requestId = "anthropic.request.id"
+export const requestServiceTier = "anthropic.request.service_tier"
+export const responseServiceTier = "anthropic.response.service_tier"
+export const cacheCreation5m = "anthropic.usage.cache_creation.ephemeral_5m_input_tokens"
+export const cacheCreation1h = "anthropic.usage.cache_creation.ephemeral_1h_input_tokens"
+export const countedInputTokens = "anthropic.message.count_tokens.input_tokens"
+
+// claude
+export const attemptCount = "claude.attempt.count"
+export const attemptNumber = "claude.attempt.number"
+export const waitTotal = "claude.wait.total"
+export const waitKind = "claude.wait.kind"
+export const waitQueueDepth = "claude.wait.queue_depth"
+export const waitOutcome = "claude.wait.outcome"
+export const outcome = "claude.outcome"
+export const costAmount = "claude.cost.amount"
+export const costCurrency = "claude.cost.currency"
+export const costSource = "claude.cost.source"
+export const pricingVersion = "claude.pricing.version"
+export const tenant = "claude.tenant"
+export const tag = (name: string) => `claude.tag.${name}`
+export const retryAttempt = "attempt"
+export const retryReason = "reason"
+export const retryDelay = "delay"
+export const retryHint = "retry_after"

@@ -1,0 +1,452 @@
+/**
+ * What is told of one call while it runs and when it ends: its span, the spans of its attempts and waits, its metrics.
+ *
+ * One `chat {model}` span covers all that a call does, to its last byte; each attempt and each wait is a child of it.
+ * Nothing here fails a call: telemetry that cannot be written is counted instead.
+ */
+import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
+import type * as Tracer from "effect/Tracer"
+import * as ClaudeError from "../ClaudeError.ts"
+import * as Cost from "../request/Cost.ts"
+import * as Model from "../request/Model.ts"
+import type * as Pricing from "../request/Pricing.ts"
+import * as Attributes from "./Attributes.ts"
+import * as Content from "./Content.ts"
+import { RequestSeries } from "./Metrics.ts"
+
+/** @category options @since 0.1.0 */
+export interface TelemetryOptions {
+  /** What is written of prompts and replies. @default nothing */
+  readonly content?: Content.ContentOptions | undefined
+  /** Sends `traceparent` with each attempt, so that spans of the API can join. @default true */
+  readonly propagate?: boolean | undefined
+}
+
+/** What calls of one client have in common. @internal */
+export interface CallTelemetry {
+  readonly provider: string
+  readonly server: { readonly url: string; readonly address: string; readonly port: number }
+  readonly pricing: Pricing.Pricing
+  readonly options: TelemetryOptions
+  readonly series: (model: string) => RequestSeries
+}
+
+/** @internal */
+export const make = (options: Omit<CallTelemetry, "series">): CallTelemetry => {
+  const common = {
+    [Attributes.operationName]: Attributes.operation.chat,
+    [Attributes.providerName]: options.provider,
+    [Attributes.serverAddress]: options.server.address,
+    [Attributes.serverPort]: String(options.server.port)
+  }
+  const kept = new Map<string, RequestSeries>()
+  return {
+    ...options,
+    series: (model) => {
+      const label = Model.label(model)
+      let series = kept.get(label)
+      if (series === undefined) kept.set(label, series = new RequestSeries(common, label))
+      return series
+    }
+  }
+}
+
+/** What a call says of itself at its start. @internal */
+export interface CallInfo {
+  readonly operation: keyof typeof Attributes.operation
+  readonly model: string
+  /** The body of the request, read for its attributes. */
+  readonly params: object
+  /** The response comes as a stream of events. */
+  readonly streamed: boolean
+  /** The caller reads it as a stream too. */
+  readonly stream: boolean
+  readonly tenant: string | undefined
+  readonly tags: Readonly<Record<string, string>> | undefined
+}
+
+/** Begins a call's span. @internal */
+export const begin = (telemetry: CallTelemetry, info: CallInfo): Effect.Effect<CallSpan> =>
+  Effect.contextWith((context: Context.Context<never>) =>
+    Effect.map(
+      Effect.makeSpan(`${Attributes.operation[info.operation]} ${info.model}`, {
+        kind: "client",
+        attributes: callAttributes(telemetry, info)
+      }),
+      (span) => new CallSpan(telemetry, info, span, context)
+    )
+  )
+
+const callAttributes = (telemetry: CallTelemetry, info: CallInfo): Record<string, unknown> => {
+  const params = info.params as {
+    readonly max_tokens?: number
+    readonly service_tier?: string
+    readonly output_config?: { readonly effort?: string | null; readonly format?: unknown } | null
+  }
+  const attributes: Record<string, unknown> = {
+    [Attributes.operationName]: Attributes.operation[info.operation],
+    [Attributes.providerName]: telemetry.provider,
+    [Attributes.requestModel]: info.model,
+    [Attributes.serverAddress]: telemetry.server.address,
+    [Attributes.serverPort]: telemetry.server.port
+  }
+  if (params.max_tokens !== undefined) attributes[Attributes.requestMaxTokens] = params.max_tokens
+  if (info.streamed) attributes[Attributes.requestStream] = true
+  if (params.service_tier !== undefined) attributes[Attributes.requestServiceTier] = params.service_tier
+  if (params.output_config?.effort != null) attributes[Attributes.requestReasoningLevel] = params.output_config.effort
+  if (params.output_config?.format != null) attributes[Attributes.outputType] = "json"
+  if (info.tenant !== undefined) attributes[Attributes.tenant] = info.tenant
+  if (info.tags !== undefined) {
+    for (const [name, value] of Object.entries(info.tags)) attributes[Attributes.tag(name)] = value
+  }
+  return attributes
+}
+
+/** One call. @internal */
+export class CallSpan {
+  readonly span: Tracer.Span
+  readonly startedAt: number
+  /** Requests sent so far. */
+  attempts = 0
+  /** Of all attempts together. */
+  usage: ClaudeError.Usage | undefined
+  cost: Cost.Cost | undefined
+  requestId: string | undefined
+
+  private readonly telemetry: CallTelemetry
+  private readonly info: CallInfo
+  private readonly context: Context.Context<never>
+  private readonly clock: Clock.Clock
+  private readonly series: RequestSeries
+  private unpriced = false
+  private reasoning = 0
+  private waited = 0
+  private firstContentAt: number | undefined
+  private lastContentAt = 0
+  private maxGap = 0
+  private backoffSince: bigint | undefined
+  private message: Message | undefined
+  private ended = false
+
+  constructor(telemetry: CallTelemetry, info: CallInfo, span: Tracer.Span, context: Context.Context<never>) {
+    this.telemetry = telemetry
+    this.info = info
+    this.span = span
+    this.context = context
+    this.clock = Context.get(context, Clock.Clock)
+    this.startedAt = this.clock.currentTimeMillisUnsafe()
+    this.series = telemetry.series(info.model)
+    if (info.stream) this.add(this.series.activeStreams, 1)
+  }
+
+  /** Trace context for one attempt's headers. */
+  traceparent(span: Tracer.Span): string | undefined {
+    return this.telemetry.options.propagate === false || span.traceId === "noop"
+      ? undefined
+      : `00-${span.traceId}-${span.spanId}-${span.sampled ? "01" : "00"}`
+  }
+
+  /** A wait for the turn of a call begins; answers since when. */
+  queued(): Effect.Effect<bigint> {
+    return Effect.sync(() => {
+      this.add(this.series.queueDepth, 1)
+      return this.clock.currentTimeNanosUnsafe()
+    })
+  }
+
+  /** It is over: a span is made of it when it took any time. */
+  dequeued(since: bigint, outcome: "granted" | "cancelled" | "deadline"): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.add(this.series.queueDepth, -1)
+      return this.waitSpan("concurrency", since, outcome)
+    })
+  }
+
+  /** A retry is about to be waited for. */
+  retries(error: ClaudeError.ClaudeError, delay: Duration.Duration): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const now = this.clock.currentTimeNanosUnsafe()
+      const seconds = Duration.toSeconds(delay)
+      const hint = error.retryAfter === undefined ? undefined : Duration.toSeconds(error.retryAfter)
+      this.backoffSince = now
+      this.record(this.series.retryDelay(error.reason._tag), seconds)
+      const facts = {
+        [Attributes.retryAttempt]: this.attempts,
+        [Attributes.retryReason]: error.reason._tag,
+        [Attributes.retryDelay]: seconds,
+        ...(hint === undefined ? undefined : { [Attributes.retryHint]: hint })
+      }
+      this.span.event(Attributes.retryEvent, now, facts)
+      return Effect.logInfo(Attributes.retryEvent).pipe(Effect.annotateLogs(facts), this.within)
+    })
+  }
+
+  /** An attempt begins. */
+  attempt(): Effect.Effect<Tracer.Span> {
+    return Effect.suspend(() => {
+      this.attempts++
+      const since = this.backoffSince
+      this.backoffSince = undefined
+      this.add(this.series.activeRequests, 1)
+      const { server } = this.telemetry
+      const span = Effect.makeSpan(Attributes.attemptSpan, {
+        kind: "client",
+        parent: this.span,
+        attributes: {
+          [Attributes.httpRequestMethod]: "POST",
+          [Attributes.urlFull]: `${server.url}${this.info.operation === "chat" ? "/v1/messages" : "/v1/messages/count_tokens"}`,
+          [Attributes.serverAddress]: server.address,
+          [Attributes.serverPort]: server.port,
+          [Attributes.attemptNumber]: this.attempts,
+          ...(this.attempts > 1 ? { [Attributes.httpRequestResendCount]: this.attempts - 1 } : undefined)
+        }
+      })
+      return since === undefined ? span : Effect.andThen(this.waitSpan("backoff", since, "granted"), span)
+    })
+  }
+
+  /** Its response's headers came. */
+  responded(span: Tracer.Span, head: { readonly status: number; readonly headers: { readonly get: (name: string) => string | null } }): void {
+    this.requestId = head.headers.get("request-id") ?? undefined
+    span.attribute(Attributes.httpResponseStatusCode, head.status)
+    if (this.requestId !== undefined) span.attribute(Attributes.requestId, this.requestId)
+  }
+
+  /** A read brought content. */
+  content(now: number): void {
+    if (this.firstContentAt === undefined) {
+      this.firstContentAt = now
+      this.span.event(Attributes.firstContentEvent, BigInt(now) * 1_000_000n)
+    } else {
+      const gap = now - this.lastContentAt
+      if (gap > this.maxGap) this.maxGap = gap
+      this.record(this.series.response(this.responseLabel()).timePerOutputChunk, gap / 1000)
+    }
+    this.lastContentAt = now
+  }
+
+  /** An attempt has ended, and this is what it had of a message. */
+  settled(span: Tracer.Span, envelope: Message | undefined, exit: Exit.Exit<unknown, unknown>): void {
+    this.add(this.series.activeRequests, -1)
+    this.message = envelope ?? this.message
+    if (envelope !== undefined) this.bill(envelope)
+    const error = errorOf(exit)
+    const outcome: Attributes.Outcome = error !== undefined ? "error" : Exit.isSuccess(exit) ? "success" : "cancelled"
+    if (error !== undefined) {
+      span.attribute(Attributes.errorType, error.type)
+      if (error.status !== undefined) span.attribute(Attributes.httpResponseStatusCode, error.status)
+      if (error.requestId !== undefined) span.attribute(Attributes.requestId, error.requestId)
+    }
+    this.record(
+      this.series.response(this.responseLabel()).attempts(error === undefined ? outcome : `${outcome} ${error.type}`),
+      1
+    )
+    span.end(this.clock.currentTimeNanosUnsafe(), exit)
+  }
+
+  /** The call has ended. `message` is the whole answer, for those who capture content. */
+  end(outcome: Attributes.Outcome, exit: Exit.Exit<unknown, unknown>, message: () => Message | undefined): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.ended) return Effect.void
+      this.ended = true
+      const now = this.clock.currentTimeMillisUnsafe()
+      const error = errorOf(exit)
+      if (this.info.stream) this.add(this.series.activeStreams, -1)
+      this.describe(outcome, error)
+      if (this.info.operation === "chat") this.measure(now, error)
+      const interrupted = this.backoffSince
+      const told = interrupted === undefined ? Effect.void : this.waitSpan("backoff", interrupted, "cancelled")
+      return told.pipe(
+        Effect.andThen(this.tell(outcome, error, message)),
+        Effect.andThen(Effect.sync(() => this.span.end(this.clock.currentTimeNanosUnsafe(), outcome === "cancelled" ? Exit.void : exit)))
+      )
+    })
+  }
+
+  /** The answer of a token count. */
+  counted(tokens: number): void {
+    this.span.attribute(Attributes.countedInputTokens, tokens)
+  }
+
+  // ---------------------------------------------------------------------------
+
+  private bill(envelope: Message): void {
+    const { usage } = envelope
+    this.usage = ClaudeError.addUsage(this.usage, usage)
+    this.reasoning += usage.output_tokens_details?.thinking_tokens ?? 0
+    const cost = Cost.of(this.telemetry.pricing, envelope.model, usage, this.startedAt)
+    if (cost === undefined) this.unpriced = true
+    // A sum with an unknown part is unknown.
+    this.cost = this.unpriced || cost === undefined ? undefined : this.cost === undefined ? cost : Cost.add(this.cost, cost)
+  }
+
+  private describe(outcome: Attributes.Outcome, error: ClaudeError.ClaudeError | undefined): void {
+    const { message, span, usage } = this
+    span.attribute(Attributes.outcome, outcome)
+    span.attribute(Attributes.attemptCount, this.attempts)
+    if (this.waited > 0) span.attribute(Attributes.waitTotal, this.waited)
+    if (error !== undefined) span.attribute(Attributes.errorType, error.type)
+    const requestId = error?.requestId ?? this.requestId
+    if (requestId !== undefined) span.attribute(Attributes.requestId, requestId)
+    if (message !== undefined) {
+      span.attribute(Attributes.responseId, message.id)
+      span.attribute(Attributes.responseModel, message.model)
+      span.attribute(Attributes.responseFinishReasons, [outcome === "success" ? message.stop_reason ?? "error" : "error"])
+      if (message.stop_reason != null) span.attribute(Attributes.stopReason, message.stop_reason)
+      if (message.usage.service_tier != null) span.attribute(Attributes.responseServiceTier, message.usage.service_tier)
+      const writes = message.usage.cache_creation
+      if (writes != null) {
+        span.attribute(Attributes.cacheCreation5m, writes.ephemeral_5m_input_tokens)
+        span.attribute(Attributes.cacheCreation1h, writes.ephemeral_1h_input_tokens)
+      }
+    }
+    if (usage !== undefined) {
+      span.attribute(Attributes.usageInputTokens, allInput(usage))
+      span.attribute(Attributes.usageOutputTokens, usage.output_tokens)
+      span.attribute(Attributes.usageCacheReadTokens, usage.cache_read_input_tokens)
+      span.attribute(Attributes.usageCacheWriteTokens, usage.cache_creation_input_tokens)
+      if (this.reasoning > 0) span.attribute(Attributes.usageReasoningTokens, this.reasoning)
+    }
+    if (this.cost !== undefined) {
+      span.attribute(Attributes.costAmount, this.cost.amount)
+      span.attribute(Attributes.costCurrency, this.cost.currency)
+      span.attribute(Attributes.costSource, this.cost.source)
+      span.attribute(Attributes.pricingVersion, this.cost.pricingVersion)
+    }
+    if (this.firstContentAt !== undefined && this.info.streamed) {
+      span.attribute(Attributes.responseTimeToFirstChunk, (this.firstContentAt - this.startedAt) / 1000)
+    }
+  }
+
+  private measure(now: number, error: ClaudeError.ClaudeError | undefined): void {
+    const series = this.series.response(this.responseLabel())
+    const type = error?.type ?? ""
+    const { usage } = this
+    this.record(series.duration(type), (now - this.startedAt) / 1000)
+    if (usage !== undefined) {
+      this.record(series.inputTokens, allInput(usage))
+      this.record(series.outputTokens, usage.output_tokens)
+      this.record(series.operationInputTokens(type), allInput(usage))
+      this.record(series.operationOutputTokens(type), usage.output_tokens)
+      if (usage.cache_read_input_tokens > 0) this.record(series.cacheReadTokens, usage.cache_read_input_tokens)
+      if (usage.cache_creation_input_tokens > 0) this.record(series.cacheWriteTokens, usage.cache_creation_input_tokens)
+      if (this.reasoning > 0) this.record(series.reasoningTokens, this.reasoning)
+    }
+    if (this.firstContentAt !== undefined && this.info.streamed) {
+      this.record(series.timeToFirstChunk, (this.firstContentAt - this.startedAt) / 1000)
+      this.record(series.maxGap, this.maxGap / 1000)
+      const seconds = (this.lastContentAt - this.firstContentAt) / 1000
+      if (seconds > 0 && usage !== undefined) this.record(series.outputTokenRate, usage.output_tokens / seconds)
+    }
+    if (this.cost !== undefined) {
+      for (const [component, amount] of Object.entries(this.cost.components)) {
+        if (amount > 0) this.record(series.cost(`${component} ${this.cost.source}`), amount)
+      }
+    } else if (this.unpriced) this.record(series.unpriced, 1)
+  }
+
+  /** What goes to the logs: a final failure, once, and content where it is asked for. */
+  private tell(
+    outcome: Attributes.Outcome,
+    error: ClaudeError.ClaudeError | undefined,
+    message: () => Message | undefined
+  ): Effect.Effect<void> {
+    const { content } = this.telemetry.options
+    const failure = error === undefined ? Effect.void : Effect.logWarning(Attributes.exceptionLog).pipe(
+      Effect.annotateLogs({
+        [Attributes.exceptionType]: `${error._tag}/${error.reason._tag}`,
+        [Attributes.exceptionMessage]: error.message,
+        [Attributes.errorType]: error.type
+      }),
+      this.within
+    )
+    if (content?.capture === undefined || content.capture === "off" || this.info.operation !== "chat") return failure
+    const captured = Content.make(this.info.params, message(), content.redact)
+    if (typeof content.capture === "function") {
+      const hook = content.capture
+      // A hook that throws loses its own record and nothing else.
+      return Effect.andThen(failure, Effect.ignore(Effect.try(() => hook(captured))))
+    }
+    const written = {
+      ...(captured.systemInstructions === undefined
+        ? undefined
+        : { [Attributes.systemInstructions]: JSON.stringify(captured.systemInstructions) }),
+      [Attributes.inputMessages]: JSON.stringify(captured.inputMessages),
+      [Attributes.outputMessages]: JSON.stringify(captured.outputMessages),
+      ...(captured.toolDefinitions === undefined
+        ? undefined
+        : { [Attributes.toolDefinitions]: JSON.stringify(captured.toolDefinitions) })
+    }
+    if (content.capture === "span") {
+      for (const [name, value] of Object.entries(written)) this.span.attribute(name, value)
+      return failure
+    }
+    return Effect.andThen(
+      failure,
+      Effect.logDebug(Attributes.inferenceDetails).pipe(
+        Effect.annotateLogs({ ...Object.fromEntries(this.span.attributes), ...written, [Attributes.outcome]: outcome }),
+        this.within
+      )
+    )
+  }
+
+  private waitSpan(kind: Attributes.WaitKind, since: bigint, outcome: string): Effect.Effect<void> {
+    const now = this.clock.currentTimeNanosUnsafe()
+    const seconds = Number(now - since) / 1e9
+    this.waited += seconds
+    this.record(this.series.wait(`${kind} ${outcome}`), seconds)
+    if (seconds <= 0.001 && outcome === "granted") return Effect.void
+    // Made after the fact, so that a call which did not wait has no span for it.
+    return Effect.map(Effect.tracer, (tracer) => {
+      const span = tracer.span({
+        name: Attributes.waitSpan(kind),
+        parent: Option.some(this.span),
+        annotations: Context.empty(),
+        links: [],
+        startTime: since,
+        kind: "internal",
+        root: false,
+        sampled: this.span.sampled
+      })
+      span.attribute(Attributes.waitKind, kind)
+      span.attribute(Attributes.waitOutcome, outcome)
+      span.end(now, Exit.void)
+    })
+  }
+
+  private readonly within = <A>(effect: Effect.Effect<A>): Effect.Effect<A> =>
+    Effect.withParentSpan(effect, this.span, { captureStackTrace: false })
+
+  private responseLabel(): string {
+    return this.message === undefined ? "" : Model.label(this.message.model)
+  }
+
+  private add(metric: Metric.Gauge<number>, value: number): void {
+    metric.modifyUnsafe(value, this.context)
+  }
+
+  private record(metric: Metric.Metric<number, unknown>, value: number): void {
+    metric.updateUnsafe(value, this.context)
+  }
+}
+
+/** Anthropic's input tokens leave the cached ones out; the conventions count them in. */
+const allInput = (usage: ClaudeError.Usage): number =>
+  usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens
+
+const errorOf = (exit: Exit.Exit<unknown, unknown>): ClaudeError.ClaudeError | undefined => {
+  if (Exit.isSuccess(exit)) return undefined
+  for (const reason of exit.cause.reasons) {
+    // Only `ClaudeError` can be in the failure channel of a call.
+    if (Cause.isFailReason(reason)) return reason.error as ClaudeError.ClaudeError
+  }
+  return undefined
+}

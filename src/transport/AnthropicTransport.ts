@@ -1,0 +1,195 @@
+/**
+ * The transport over Anthropic's SDK, with the SDK's own retries, spans and logs off: those are ours.
+ *
+ * The SDK brings credentials, URLs, headers and the clients of other platforms. Our own client gets a `fetch` over
+ * undici's dispatch; a client that is handed in keeps its own, and its web stream is read instead.
+ */
+import type { BaseAnthropic } from "@anthropic-ai/sdk/client"
+import type { Messages } from "@anthropic-ai/sdk/resources/messages/messages"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import type { Dispatcher } from "undici"
+import * as ClaudeError from "../ClaudeError.ts"
+import * as Classify from "./Classify.ts"
+import { mailboxKey, makeFetch } from "./Dispatch.ts"
+import { Mailbox, type Producer } from "./Mailbox.ts"
+import { Transport } from "./Transport.ts"
+
+/**
+ * Any client of the SDK's shape: `Anthropic`, `AnthropicBedrock`, `AnthropicVertex`, `AnthropicFoundry`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type AnthropicClient = BaseAnthropic & { readonly messages: Pick<Messages, "create"> }
+
+/** @category options @since 0.1.0 */
+export interface AnthropicTransportOptions {
+  readonly apiKey?: Redacted.Redacted | undefined
+  readonly baseURL?: string | undefined
+  readonly client?: AnthropicClient | undefined
+  /** An undici dispatcher of your own, for a proxy or a private certificate authority; it stays yours to close. */
+  readonly dispatcher?: Dispatcher | undefined
+  /** How many connections there may be. */
+  readonly connections: number
+}
+
+/** Longer than any timeout of ours; the longest that one timer takes. */
+const NEVER_MILLIS = 2 ** 31 - 1
+
+/** @internal */
+export const make = Effect.fnUntraced(function*(
+  options: AnthropicTransportOptions
+): Effect.fn.Return<Transport["Service"], ClaudeError.ClaudeFatalError, Scope.Scope> {
+  const client = options.client === undefined
+    ? yield* makeClient(options)
+    : options.client.withOptions({ maxRetries: 0, openTelemetry: false, logLevel: "off" })
+  const clock = yield* Clock.Clock
+  const dispatched = options.client === undefined
+  const refreshes = client.apiKey == null && client.authToken == null
+
+  const send = (request: Parameters<Transport["Service"]["open"]>[0], mailbox: Mailbox, signal?: AbortSignal) =>
+    client.post(request.path, {
+      body: request.body,
+      headers: request.headers,
+      stream: request.body.stream ?? false,
+      timeout: NEVER_MILLIS,
+      ...(signal === undefined ? undefined : { signal }),
+      // The SDK hands fetchOptions on to fetch as they are; ours finds the mailbox there.
+      ...(dispatched ? { fetchOptions: { [mailboxKey]: mailbox } as {} } : undefined)
+    }).asResponse()
+
+  const open: Transport["Service"]["open"] = (request) =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const mailbox = new Mailbox()
+        const controller = dispatched ? undefined : new AbortController()
+        const reader = controller === undefined ? undefined : new WebReader(mailbox, controller)
+        if (reader !== undefined) mailbox.attach(reader)
+        const start = (refreshed: boolean): void => {
+          try {
+            send(request, mailbox, controller?.signal).then(
+              (response) => {
+                mailbox.respond(response)
+                reader?.start(response)
+              },
+              (thrown) => {
+                // The SDK has dropped the token that was refused: a provider makes a new one for the second try.
+                if (refreshes && !refreshed && thrown?.status === 401) return start(true)
+                mailbox.fail(Classify.fromThrown(thrown, clock.currentTimeMillisUnsafe(), secrets(client)))
+              }
+            )
+          } catch (thrown) {
+            mailbox.fail(Classify.fromThrown(thrown, clock.currentTimeMillisUnsafe(), secrets(client)))
+          }
+        }
+        start(false)
+        return mailbox
+      }),
+      (mailbox) => Effect.sync(() => mailbox.close())
+    )
+
+  const url = new URL(client.baseURL)
+  return Transport.of({
+    open,
+    server: {
+      url: client.baseURL.replace(/\/+$/, ""),
+      address: url.hostname,
+      port: url.port === "" ? (url.protocol === "http:" ? 80 : 443) : Number(url.port)
+    },
+    provider: providers[client.constructor.name] ?? "anthropic"
+  })
+})
+
+const providers: Readonly<Record<string, string | undefined>> = {
+  AnthropicBedrock: "aws.bedrock",
+  AnthropicBedrockMantle: "aws.bedrock",
+  AnthropicVertex: "gcp.vertex_ai",
+  AnthropicFoundry: "azure.ai.inference"
+}
+
+const makeClient = Effect.fnUntraced(function*(
+  options: AnthropicTransportOptions
+): Effect.fn.Return<AnthropicClient, ClaudeError.ClaudeFatalError, Scope.Scope> {
+  const apiKey = options.apiKey
+  if (apiKey === undefined || Redacted.value(apiKey).trim() === "") {
+    return yield* ClaudeError.misconfigured("apiKey", "apiKey is missing. Set apiKey (a Redacted), client, or ANTHROPIC_API_KEY with Claude.layerConfig.")
+  }
+  if (/[^\x21-\x7e]/.test(Redacted.value(apiKey).trim())) {
+    return yield* ClaudeError.misconfigured("apiKey", "apiKey has characters that no header may hold: spaces, line breaks or letters beyond ASCII. Copy the key again.")
+  }
+  const baseURL = options.baseURL ?? "https://api.anthropic.com"
+  if (!/^https?:$/.test(URL.parse(baseURL)?.protocol ?? "")) {
+    return yield* ClaudeError.misconfigured("baseURL", `baseURL is ${JSON.stringify(baseURL)}; expected an http(s) URL such as https://api.anthropic.com.`)
+  }
+  // Loaded with the first layer, not with the library: both are large.
+  const [{ Anthropic }, dispatcher] = yield* Effect.promise(() =>
+    Promise.all([import("@anthropic-ai/sdk/client"), options.dispatcher ?? makeAgent(options.connections)])
+  )
+  if (options.dispatcher === undefined) {
+    yield* Effect.addFinalizer(() => Effect.promise(() => dispatcher.destroy()))
+  }
+  return new Anthropic({
+    apiKey: Redacted.value(apiKey).trim(),
+    authToken: null,
+    baseURL,
+    maxRetries: 0,
+    openTelemetry: false,
+    logLevel: "off",
+    fetch: makeFetch(dispatcher)
+  })
+})
+
+/** HTTP/1.1, a connection a call: on a shared HTTP/2 one, one reset ends many calls and a cancelled one goes unseen. */
+const makeAgent = async (connections: number): Promise<Dispatcher> => {
+  const { Agent } = await import("undici")
+  return new Agent({ allowH2: false, connections, headersTimeout: 0, bodyTimeout: 0, pipelining: 1 })
+}
+
+/** What no message may show, also where a proxy or the platform echoes it. */
+const secrets = (client: AnthropicClient): ReadonlyArray<string> =>
+  [client.apiKey, client.authToken].filter((secret) => secret != null && secret !== "") as ReadonlyArray<string>
+
+/** Reads the web stream of a client that was handed in, as fast as it is wanted. */
+class WebReader implements Producer {
+  private readonly mailbox: Mailbox
+  private readonly controller: AbortController
+  private reader: ReadableStreamDefaultReader<Uint8Array> | undefined
+  private paused = false
+
+  constructor(mailbox: Mailbox, controller: AbortController) {
+    this.mailbox = mailbox
+    this.controller = controller
+  }
+
+  start(response: Response): void {
+    if (response.body === null) return this.mailbox.end()
+    this.reader = response.body.getReader()
+    this.next()
+  }
+
+  pause(): void {
+    this.paused = true
+  }
+
+  resume(): void {
+    this.paused = false
+    this.next()
+  }
+
+  abort(): void {
+    this.controller.abort()
+    // A client that does not mind its signal is still left without a reader.
+    this.reader?.cancel().catch(() => {})
+  }
+
+  private next(): void {
+    this.reader?.read().then(({ done, value }) => {
+      if (done) return this.mailbox.end()
+      this.mailbox.push(value)
+      if (!this.paused) this.next()
+    }, (thrown) => this.mailbox.fail(Classify.fromBroken(thrown)))
+  }
+}
