@@ -149,7 +149,7 @@ const fields = {
 
 /** Worth waiting for: the same request may succeed later. @category errors @since 0.1.0 */
 export class ClaudeRetryableError
-  extends Schema.TaggedError<ClaudeRetryableError>("effect-claude/ClaudeRetryableError")("ClaudeRetryableError", {
+  extends Schema.TaggedError<ClaudeRetryableError>()("ClaudeRetryableError", {
     reason: Schema.Union([
       RateLimited,
       Overloaded,
@@ -165,7 +165,7 @@ export class ClaudeRetryableError
 
 /** Not worth waiting for: the request, the account or the program must change. @category errors @since 0.1.0 */
 export class ClaudeFatalError
-  extends Schema.TaggedError<ClaudeFatalError>("effect-claude/ClaudeFatalError")("ClaudeFatalError", {
+  extends Schema.TaggedError<ClaudeFatalError>()("ClaudeFatalError", {
     reason: Schema.Union([
       InvalidRequest,
       Authentication,

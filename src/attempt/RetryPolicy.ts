@@ -99,7 +99,9 @@ export const makeAgain = (options: {
       input.retryHere &&
       (input.retryAfter === undefined || Duration.isLessThanOrEqualTo(input.retryAfter, policy.maxRetryAfter))
     ),
-    Schedule.modifyDelay(({ duration, input }) => Effect.succeed(Duration.max(duration, input.retryAfter ?? Duration.zero))),
+    Schedule.modifyDelay(({ duration, input }) =>
+      Effect.succeed(Math.ceil(Math.max(Duration.toMillis(duration), Duration.toMillis(input.retryAfter ?? Duration.zero))))
+    ),
     // The delay is final from here on.
     Schedule.while(({ duration, input, now }) => {
       const fits = now + Duration.toMillis(duration) < deadline()

@@ -52,7 +52,8 @@ export class Watchdog {
       const now = this.clock.currentTimeMillisUnsafe()
       const { error, in: left } = this.nearest(now)
       if (left <= 0) return Effect.sync(() => this.watched.source.fail(error()))
-      return left === Infinity ? Effect.void : Effect.andThen(Effect.sleep(left), this.run)
+      // Whole milliseconds: the rest of a fraction would keep it awake.
+      return left === Infinity ? Effect.void : Effect.andThen(Effect.sleep(Math.ceil(left)), this.run)
     })
   }
 

@@ -23,28 +23,32 @@ export interface KnownModel {
   readonly successor?: string | undefined
 }
 
+// As the models' own pages say; those without are left to the API.
+const large = { contextWindow: 1_000_000, maxOutput: 128_000 }
+const small = { contextWindow: 200_000, maxOutput: 64_000 }
+
 const table: ReadonlyArray<KnownModel> = [
   { label: "claude-fable-5-2" },
-  { label: "claude-fable-5-1" },
-  { label: "claude-fable-5" },
+  { label: "claude-fable-5-1", ...large },
+  { label: "claude-fable-5", ...large },
   { label: "claude-mythos-5-2" },
   { label: "claude-mythos-5-1" },
   { label: "claude-mythos-5" },
   { label: "claude-mythos-preview" },
-  { label: "claude-opus-5-5" },
-  { label: "claude-opus-5" },
+  { label: "claude-opus-5-5", ...large },
+  { label: "claude-opus-5", ...large },
   { label: "claude-opus-4-8" },
   { label: "claude-opus-4-7" },
   { label: "claude-opus-4-6" },
   { label: "claude-opus-4-5" },
   { label: "claude-opus-4-1" },
   { label: "claude-opus-4" },
-  { label: "claude-sonnet-5-5" },
-  { label: "claude-sonnet-5" },
-  { label: "claude-sonnet-4-6" },
-  { label: "claude-sonnet-4-5", retiresAt: "2026-11-30", successor: "claude-sonnet-5-5" },
-  { label: "claude-haiku-5-5" },
-  { label: "claude-haiku-4-5" }
+  { label: "claude-sonnet-5-5", ...large },
+  { label: "claude-sonnet-5", ...large },
+  { label: "claude-sonnet-4-6", ...large },
+  { label: "claude-sonnet-4-5", ...small, retiresAt: "2026-11-30", successor: "claude-sonnet-5-5" },
+  { label: "claude-haiku-5-5", ...large },
+  { label: "claude-haiku-4-5", ...small }
 ]
 
 const byId: ReadonlyMap<string, KnownModel> = new Map(table.map((model) => [model.label, model]))

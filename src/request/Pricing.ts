@@ -234,8 +234,10 @@ const check = (fn: string, model: string, price: PriceOverride): number => {
   }
   if (price.webSearch !== undefined) amount("webSearch", price.webSearch)
   if (price.from === undefined) return Number.NEGATIVE_INFINITY
-  const from = /^\d{4}-\d{2}-\d{2}$/.test(price.from) ? Date.parse(price.from) : Number.NaN
-  return Number.isNaN(from) ? fail("from", price.from, "a day such as 2026-10-07") : from
+  const from = Date.parse(price.from)
+  // Only a day that exists is written the same way again.
+  const isDay = Number.isFinite(from) && new Date(from).toISOString().slice(0, 10) === price.from
+  return isDay ? from : fail("from", price.from, "a day such as 2026-10-07")
 }
 
 /** The built-in prices. @category table @since 0.1.0 */

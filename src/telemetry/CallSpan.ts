@@ -224,7 +224,7 @@ export class CallSpan {
   content(now: number): void {
     if (this.firstContentAt === undefined) {
       this.firstContentAt = now
-      this.span.event(Attributes.firstContentEvent, BigInt(now) * 1_000_000n)
+      this.span.event(Attributes.firstContentEvent, this.clock.currentTimeNanosUnsafe())
     } else {
       const gap = now - this.lastContentAt
       if (gap > this.maxGap) this.maxGap = gap
@@ -282,7 +282,9 @@ export class CallSpan {
     const { usage } = envelope
     this.usage = ClaudeError.addUsage(this.usage, usage)
     this.reasoning += usage.output_tokens_details?.thinking_tokens ?? 0
-    const cost = Cost.of(this.telemetry.pricing, envelope.model, usage, this.startedAt)
+    // Other platforms answer with Anthropic's ids at prices of their own: there the id that was asked for decides.
+    const priced = this.telemetry.provider === "anthropic" ? envelope.model : this.info.model
+    const cost = Cost.of(this.telemetry.pricing, priced, usage, this.startedAt)
     if (cost === undefined) this.unpriced = true
     // A sum with an unknown part is unknown.
     this.cost = this.unpriced || cost === undefined ? undefined : this.cost === undefined ? cost : Cost.add(this.cost, cost)

@@ -3,8 +3,6 @@
  *
  * Exporters put the two under separate scopes, since only ours follows the schema of the GenAI conventions.
  */
-import * as Attributes from "./Attributes.ts"
-
 /** The instrumentation scope of this library. @internal */
 export const scope = { name: "effect-claude", version: "0.1.0" } as const
 
@@ -13,13 +11,3 @@ export const isOwnName = (name: string): boolean => name.startsWith("claude.") |
 
 /** Effect keeps a metric's unit among its attributes, where exporters take it for a label. @internal */
 export const isUnit = (attribute: string): boolean => attribute === "unit" || attribute === "time_unit"
-
-/** Attributes that are doubles by contract, also where their value is whole. @internal */
-export const doubles: ReadonlySet<string> = new Set([
-  Attributes.responseTimeToFirstChunk,
-  Attributes.waitTotal,
-  Attributes.costAmount
-])
-
-/** The doubles of a retry event, whose names mean nothing elsewhere. @internal */
-export const retryDoubles: ReadonlySet<string> = new Set([Attributes.retryDelay, Attributes.retryHint])

@@ -95,10 +95,13 @@ const layerMetrics = (options: OpenTelemetryOptions): Layer.Layer<never> => {
 
 const layerLogs = ({ loggerProvider }: OpenTelemetryOptions): Layer.Layer<never> =>
   loggerProvider === undefined ? Layer.empty : Layer.unwrap(
-    Effect.map(Effect.promise(() => import("@effect/opentelemetry/OtelLogger")), (logger) =>
-      logger.layer({ mergeWithExisting: true }).pipe(
-        Layer.provide(Layer.succeed(logger.OtelLoggerProvider, loggerProvider))
-      ))
+    Effect.map(
+      Effect.promise(() => import("@effect/opentelemetry/OtelLogger")),
+      (logger) =>
+        logger.layer({ mergeWithExisting: true }).pipe(
+          Layer.provide(Layer.succeed(logger.OtelLoggerProvider, loggerProvider))
+        )
+    )
   )
 
 /** A success leaves the status unset, which backends read as ok; `OK` is for an application's own verdict. */

@@ -8,23 +8,19 @@
  * The surprise: it is a real server on the machine's timers, so under TestClock its pauses still take real time.
  * Requests that it refuses by itself (401, 400, 404, 429, 529) use up no scripted answer.
  */
-import type { MessageCreateParamsBase } from "@anthropic-ai/sdk/resources/messages/messages"
-import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http"
 import { createServer as createHttpsServer } from "node:https"
 import type { Socket } from "node:net"
 import * as Answer from "./Answer.ts"
-import * as Playback from "./Playback.ts"
+import * as Exchange from "./Exchange.ts"
 import * as RateLimit from "./RateLimit.ts"
-import * as ResponsePlan from "./ResponsePlan.ts"
-import * as SimulatedModels from "./SimulatedModels.ts"
-import * as SimulatedRequest from "./SimulatedRequest.ts"
+import type * as SimulatedModels from "./SimulatedModels.ts"
+import type * as SimulatedRequest from "./SimulatedRequest.ts"
 import * as SimulatorLog from "./SimulatorLog.ts"
 
 // -----------------------------------------------------------------------------
@@ -108,28 +104,82 @@ export interface Options {
 /** Starts a simulator, until the scope closes. @category constructors @since 0.1.0 */
 export const make = (options: Options = {}): Effect.Effect<ClaudeSimulator["Service"], never, Scope.Scope> =>
   Effect.gen(function*() {
-    const context = yield* Effect.context<never>()
+    const run = Effect.runCallbackWith(yield* Effect.context<never>())
     const recorder = SimulatorLog.make(options.logLimit ?? 10_000)
-    const state = makeState(options)
-    const sockets = new Set<Socket>()
-    const handler = makeHandler(options, state, recorder, Effect.runCallbackWith(context))
+    const otherwise = options.otherwise ?? Answer.hello
+    const initial = () => ({
+      capacity: options.capacity ?? Infinity,
+      rateLimit: rateLimit(options.rateLimits),
+      scripts: { messages: script(options.answers ?? []), count_tokens: script([]), models: script([]) }
+    })
+    const shared: Exchange.Shared = {
+      recorder,
+      otherwise,
+      latencyMillis: Duration.toMillis(options.latency ?? 0),
+      models: options.models,
+      ...initial(),
+      open: new Set(),
+      nextRequestId: makeRequestIds(),
+      run: (effect, onExit) => run(effect, { onExit })
+    }
+    const { dropConnections, port } = yield* serve(options.tls, shared)
 
-    const server = options.tls === undefined
-      ? createHttpServer({ noDelay: true, keepAliveTimeout: 60_000 }, handler)
-      : createHttpsServer({ noDelay: true, keepAliveTimeout: 60_000, ...options.tls }, handler)
-    server.on("connection", (socket) => {
-      sockets.add(socket)
-      recorder.socketOpened()
-      socket.once("close", () => {
-        sockets.delete(socket)
-        recorder.socketClosed()
+    return ClaudeSimulator.of({
+      url: `${options.tls === undefined ? "http" : "https"}://127.0.0.1:${port}`,
+      script: (answers, endpoint = "messages") =>
+        Effect.sync(() => {
+          shared.scripts[endpoint] = script(answers)
+        }),
+      log: Effect.sync(recorder.snapshot),
+      logWhen: (predicate) => logWhen(recorder, predicate),
+      setCapacity: (capacity) =>
+        Effect.sync(() => {
+          shared.capacity = capacity
+        }),
+      setRateLimits: (limits) =>
+        Effect.sync(() => {
+          shared.rateLimit = rateLimit(limits)
+        }),
+      dropConnections,
+      reset: Effect.sync(() => {
+        Object.assign(shared, initial())
+        recorder.clear()
       })
     })
-    const dropConnections = Effect.sync(() => {
-      state.cutting = true
-      for (const socket of sockets) socket.destroy()
-    })
+  })
 
+// -----------------------------------------------------------------------------
+// layers
+// -----------------------------------------------------------------------------
+
+/** A simulator for as long as the layer lives. @category layers @since 0.1.0 */
+export const layer = (options?: Options): Layer.Layer<ClaudeSimulator> => Layer.effect(ClaudeSimulator, make(options))
+
+// -----------------------------------------------------------------------------
+// internal
+// -----------------------------------------------------------------------------
+
+const serve = (tls: Options["tls"], shared: Exchange.Shared) =>
+  Effect.gen(function*() {
+    const sockets = new Set<Socket>()
+    const drop = () => {
+      for (const cut of shared.open) cut()
+      for (const socket of sockets) socket.destroy()
+    }
+    // Connections of load tests must not be cut by the server's own idle timer in mid-test.
+    const settings = { noDelay: true, keepAliveTimeout: 60_000, requestTimeout: 0 }
+    const onRequest = (request: IncomingMessage, response: ServerResponse) => Exchange.handle(shared, request, response)
+    const server = tls === undefined
+      ? createHttpServer(settings, onRequest)
+      : createHttpsServer({ ...settings, ...tls }, onRequest)
+    server.on("connection", (socket: Socket) => {
+      sockets.add(socket)
+      shared.recorder.socketOpened()
+      socket.once("close", () => {
+        sockets.delete(socket)
+        shared.recorder.socketClosed()
+      })
+    })
     const port = yield* Effect.acquireRelease(
       Effect.callback<number>((resume) => {
         server.once("error", (error) => resume(Effect.die(error)))
@@ -142,24 +192,37 @@ export const make = (options: Options = {}): Effect.Effect<ClaudeSimulator["Serv
       () =>
         Effect.callback<void>((resume) => {
           server.close(() => resume(Effect.void))
-          for (const socket of sockets) socket.destroy()
+          drop()
         })
     )
-
-    return ClaudeSimulator.of({
-      url: `${options.tls === undefined ? "http" : "https"}://127.0.0.1:${port}`,
-      script: (answers, endpoint = "messages") => Effect.sync(() => state.script(endpoint, answers)),
-      log: Effect.sync(recorder.snapshot),
-      logWhen: (predicate) => waitFor(recorder, predicate),
-      setCapacity: (capacity) => Effect.sync(() => state.setCapacity(capacity)),
-      setRateLimits: (limits) => Effect.sync(() => state.setRateLimits(limits)),
-      dropConnections,
-      reset: Effect.sync(() => {
-        state.reset()
-        recorder.clear()
-      })
-    })
+    return { dropConnections: Effect.sync(drop), port }
   })
 
-/** @category layers @since 0.1.0 */
-export const layer = (options?: Options): Layer.Layer<ClaudeSimulator> => Layer.effect(ClaudeSimulator, make(options))
+const script = (answers: Answers): Exchange.Script => {
+  let index = 0
+  return typeof answers === "function" ? (request) => answers(request, index++) : () => answers[index++]
+}
+
+const rateLimit = (limits: RateLimits | undefined): RateLimit.RateLimit | undefined =>
+  limits === undefined ? undefined : RateLimit.make(limits)
+
+const logWhen = (recorder: SimulatorLog.Recorder, predicate: (log: Log) => boolean): Effect.Effect<Log> =>
+  Effect.callback((resume) => {
+    const stop = recorder.watch((log) => {
+      try {
+        if (!predicate(log)) return false
+        resume(Effect.succeed(log))
+      } catch (error) {
+        resume(Effect.die(error))
+      }
+      return true
+    })
+    return Effect.sync(stop)
+  })
+
+/** Unique over simulators too, so that a mixed-up log shows. */
+const makeRequestIds = (): () => string => {
+  const prefix = Math.random().toString(36).slice(2, 10).padEnd(8, "0")
+  let count = 0
+  return () => `req_011C${prefix}${(count++).toString(36).padStart(8, "0")}`
+}

@@ -29,7 +29,9 @@ export const fold = (events: ReadonlyArray<Answer.RawEvent>): Record<string, unk
       }
     }
     const index = Number(event.index)
-    if (event.type === "content_block_start") slots.set(index, { block: { ...record(event.content_block) }, json: undefined })
+    if (event.type === "content_block_start") {
+      slots.set(index, { block: { ...record(event.content_block) }, json: undefined })
+    }
     const slot = slots.get(index)
     if (event.type === "content_block_delta" && slot !== undefined) applyDelta(slot, record(event.delta))
   }

@@ -242,7 +242,9 @@ const garbage = (kind: Answer.GarbageKind, context: Context): ResponsePlan => {
       if (!context.stream) return garbage("badJson", context)
       const { steps } = make(hello, context)
       const at = 1 + steps.findIndex((step) => step._tag === "Write" && step.event === "content_block_delta")
-      const bad = write(`event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":\n\n`)
+      const bad = write(
+        `event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":\n\n`
+      )
       return plan([...steps.slice(0, at), bad, ...steps.slice(at)])
     }
   }

@@ -77,6 +77,8 @@ export interface Recorder {
   readonly changed: () => void
   readonly snapshot: () => SimulatorLog
   readonly clear: () => void
+  /** Milliseconds since the epoch, with their fraction. */
+  readonly now: () => number
   /** Shows each new state until `look` is satisfied; answers how to give up. */
   readonly watch: (look: (log: SimulatorLog) => boolean) => () => void
 }
@@ -160,6 +162,7 @@ export const make = (limit: number): Recorder => {
       changed()
     },
     changed,
+    now,
     snapshot: () => {
       if (entries.length > limit) entries = entries.slice(-limit)
       return snapshot()
@@ -182,8 +185,7 @@ export const make = (limit: number): Recorder => {
   }
 }
 
-/** @category clocks @since 0.1.0 */
-export const now = (): number => performance.timeOrigin + performance.now()
+const now = (): number => performance.timeOrigin + performance.now()
 
 const secrets = new Set(["authorization", "proxy-authorization", "x-api-key", "cookie"])
 

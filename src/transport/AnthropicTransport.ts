@@ -15,7 +15,7 @@ import * as ClaudeError from "../ClaudeError.ts"
 import * as Classify from "./Classify.ts"
 import { mailboxKey, makeFetch } from "./Dispatch.ts"
 import { Mailbox, type Producer } from "./Mailbox.ts"
-import { Transport } from "./Transport.ts"
+import { Transport, type TransportRequest } from "./Transport.ts"
 
 /**
  * Any client of the SDK's shape: `Anthropic`, `AnthropicBedrock`, `AnthropicVertex`, `AnthropicFoundry`.
@@ -50,11 +50,10 @@ export const make = Effect.fnUntraced(function*(
   const dispatched = options.client === undefined
   const refreshes = client.apiKey == null && client.authToken == null
 
-  const send = (request: Parameters<Transport["Service"]["open"]>[0], mailbox: Mailbox, signal?: AbortSignal) =>
-    client.post(request.path, {
-      body: request.body,
-      headers: request.headers,
-      stream: request.body.stream ?? false,
+  const send = ({ body, headers, path }: TransportRequest, mailbox: Mailbox, signal?: AbortSignal) =>
+    client.post(path, {
+      ...withHeaderParams(body, headers),
+      stream: body.stream ?? false,
       timeout: NEVER_MILLIS,
       ...(signal === undefined ? undefined : { signal }),
       // The SDK hands fetchOptions on to fetch as they are; ours finds the mailbox there.
@@ -102,6 +101,20 @@ export const make = Effect.fnUntraced(function*(
     provider: providers[client.constructor.name] ?? "anthropic"
   })
 })
+
+/** Two parameters travel as headers: the SDK's own `create` moves them, its `post` does not. */
+const withHeaderParams = (body: TransportRequest["body"], headers: TransportRequest["headers"]) => {
+  const { user_profile_id, workspace_id, ...rest } = body as { user_profile_id?: unknown; workspace_id?: unknown }
+  if (user_profile_id == null && workspace_id == null) return { body, headers }
+  return {
+    body: rest,
+    headers: {
+      ...headers,
+      ...(user_profile_id == null ? undefined : { "anthropic-user-profile-id": String(user_profile_id) }),
+      ...(workspace_id == null ? undefined : { "anthropic-workspace-id": String(workspace_id) })
+    }
+  }
+}
 
 const providers: Readonly<Record<string, string | undefined>> = {
   AnthropicBedrock: "aws.bedrock",

@@ -3,7 +3,18 @@
  * It shares nothing with the encoder under test.
  */
 
-type Scalar = "string" | "bool" | "uint32" | "enum" | "int64" | "fixed32" | "fixed64" | "sfixed64" | "double" | "bytes" | "hex"
+type Scalar =
+  | "string"
+  | "bool"
+  | "uint32"
+  | "enum"
+  | "int64"
+  | "fixed32"
+  | "fixed64"
+  | "sfixed64"
+  | "double"
+  | "bytes"
+  | "hex"
 type Field = readonly [name: string, type: Scalar | (() => Message), repeated?: "repeated"]
 type Message = Readonly<Record<number, Field>>
 
@@ -116,7 +127,8 @@ const requests = {
 }
 
 /** Decodes the body of an export request. */
-export const decodeRequest = (signal: keyof typeof requests, body: Uint8Array): unknown => decode(requests[signal], body)
+export const decodeRequest = (signal: keyof typeof requests, body: Uint8Array): unknown =>
+  decode(requests[signal], body)
 
 const decode = (message: Message, bytes: Uint8Array): Record<string, unknown> => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -146,7 +158,10 @@ const decode = (message: Message, bytes: Uint8Array): Record<string, unknown> =>
     // Numbers of a repeated field come one by one, or packed.
     const packed = repeated && raw instanceof DataView && (type === "double" || type === "fixed64") && (tag & 7) === 2
     const values = packed
-      ? Array.from({ length: raw.byteLength / 8 }, (_, n) => scalar(type, new DataView(raw.buffer, raw.byteOffset + n * 8, 8)))
+      ? Array.from(
+        { length: raw.byteLength / 8 },
+        (_, n) => scalar(type, new DataView(raw.buffer, raw.byteOffset + n * 8, 8))
+      )
       : [typeof type === "function" ? decode(type(), bytesOf(raw)) : scalar(type, raw)]
     if (repeated) result[name] = [...(result[name] as ReadonlyArray<unknown> | undefined ?? []), ...values]
     else result[name] = values[0]

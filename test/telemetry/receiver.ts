@@ -245,7 +245,8 @@ const signalOf = (url: string | undefined): Signal => {
 /** A field that OTLP makes a list: its absence is an empty one. */
 const list = (json: Json, name: string): ReadonlyArray<Json> => (json[name] ?? []) as ReadonlyArray<Json>
 const child = (json: Json, name: string): Json => (json[name] ?? {}) as Json
-const text = (json: Json, name: string): string | undefined => json[name] === "" ? undefined : json[name] as string | undefined
+const text = (json: Json, name: string): string | undefined =>
+  json[name] === "" ? undefined : json[name] as string | undefined
 /** 64-bit integers are strings, or numbers; NaN and the infinities are strings. */
 const number = (json: Json, name: string): number | undefined => json[name] == null ? undefined : Number(json[name])
 const time = (json: Json, name: string): bigint => BigInt(json[name] as string | undefined ?? 0)
@@ -255,7 +256,10 @@ const keep = (kept: Kept, signal: Signal, body: Json | unknown): void => {
   for (const group of list(body as Json, `resource${name}`)) {
     const resource = attributed(child(group, "resource"))
     for (const part of list(group, `scope${name}`)) {
-      const { name: scopeName = "", version } = child(part, "scope") as { readonly name?: string; readonly version?: string }
+      const { name: scopeName = "", version } = child(part, "scope") as {
+        readonly name?: string
+        readonly version?: string
+      }
       const origin = { resource, scope: { name: scopeName, version, schemaUrl: text(part, "schemaUrl") } }
       for (const span of list(part, "spans")) kept.spans.push({ ...origin, ...spanOf(span) })
       for (const metric of list(part, "metrics")) kept.metrics.push({ ...origin, ...metricOf(metric) })

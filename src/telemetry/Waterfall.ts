@@ -1,0 +1,254 @@
+/**
+ * Draws a call as a waterfall: a line for each of its spans with a bar on one scale, then first token, tokens and cost.
+ *
+ * The thin part of a bar is time in which nothing had come, the thick part time in which content flowed.
+ */
+import * as Cause from "effect/Cause"
+import type * as Tracer from "effect/Tracer"
+import * as Attributes from "./Attributes.ts"
+
+// -----------------------------------------------------------------------------
+// models
+// -----------------------------------------------------------------------------
+
+/** A span of a call, and how deep it stands below the call's own. @internal */
+export interface Row {
+  readonly span: Tracer.Span
+  readonly depth: number
+}
+
+/** A call and what happened within it; the first row is the call itself. @internal */
+export interface Call {
+  readonly span: Tracer.Span
+  readonly rows: Array<Row>
+  omitted: number
+  firstContentAt: bigint | undefined
+}
+
+// -----------------------------------------------------------------------------
+// waterfall
+// -----------------------------------------------------------------------------
+
+/** Draws a call that has ended, in lines no longer than `width`. @internal */
+export const waterfall = (call: Call, width: number, colored: boolean): string => {
+  const colors = colored ? style : plain
+  const start = call.span.status.startTime
+  const total = millis(endOf(call.span, start) - start)
+  const firstContent = firstContentOf(call, start)
+  const rows = call.rows.map(({ depth, span }) => ({
+    span,
+    depth,
+    offset: millis(span.status.startTime - start),
+    // What outlives the call is drawn to its end.
+    duration: millis(endOf(span, endOf(call.span, start)) - span.status.startTime),
+    outcome: outcomeOf(span)
+  })).toSorted((a, b) => a.depth === 0 ? -1 : b.depth === 0 ? 1 : a.offset - b.offset)
+
+  const labels = rows.map(({ depth, span }, at) => {
+    const branch = depth === 0 ? "" : `${"  ".repeat(depth - 1)}${at === rows.length - 1 ? "└" : "├"} `
+    return branch + labelOf(span)
+  })
+  const widest = (texts: ReadonlyArray<string>, max: number) =>
+    Math.min(max, Math.max(...texts.map((text) => text.length)))
+  const labelWidth = widest(labels, Math.floor(width * 0.36))
+  const outcomeWidth = widest(rows.map((row) => row.outcome.text), Math.floor(width * 0.28) - 1)
+  const spare = width - labelWidth - outcomeWidth - 21
+  // On a narrow terminal the offsets go, which the bars show anyhow.
+  const offsets = spare >= 8
+  const barWidth = offsets ? spare : Math.max(spare + 9, 4)
+
+  const lines = rows.map((row, at) => {
+    const hue = row.depth === 0 && row.outcome.ok ? colors.green : colors[row.outcome.hue]
+    const label = (row.depth === 0 ? colors.bold : itself)(fit(labels[at]!, labelWidth).padEnd(labelWidth))
+    const drawn = bar(row, { barWidth, colors, firstContent, hue, total })
+    const offset = offsets ? colors.dim(`+${duration(row.offset)}`.padStart(8)) + " " : ""
+    const outcome = row.outcome.text === "" ? "" : "  " + hue(fit(row.outcome.text, outcomeWidth))
+    return `${label}  ${drawn} ${offset}${duration(row.duration).padStart(7)}${outcome}`
+  })
+  if (call.omitted > 0) lines.push(colors.dim(`  … ${call.omitted} more`))
+  return [...lines, ...summary(call, firstContent, width, colors), ""].join("\n")
+}
+
+/** A thin line while nothing has come, a thick one once content flows. */
+const bar = (
+  row: { readonly span: Tracer.Span; readonly offset: number; readonly duration: number },
+  { barWidth, colors, firstContent, hue, total }: {
+    readonly barWidth: number
+    readonly colors: Style
+    readonly firstContent: number | undefined
+    readonly hue: Paint
+    readonly total: number
+  }
+): string => {
+  const column = (at: number) => total <= 0 ? 0 : Math.min(Math.floor(at / total * barWidth), barWidth - 1)
+  const from = column(row.offset)
+  const to = total <= 0
+    ? barWidth
+    : Math.max(Math.ceil(Math.min((row.offset + row.duration) / total, 1) * barWidth), from + 1)
+  const after = " ".repeat(barWidth - to)
+  const before = " ".repeat(from)
+  if (isWait(row.span)) return before + colors.yellow("╌".repeat(to - from)) + after
+  // Spans are timed in nanoseconds and the first content in milliseconds.
+  const shows = firstContent !== undefined && firstContent >= row.offset - 1 &&
+    firstContent <= row.offset + row.duration + 1
+  if (!shows) {
+    return before + hue("━".repeat(to - from)) + after
+  }
+  const mark = Math.min(Math.max(column(firstContent), from), to - 1)
+  return before + hue("─".repeat(mark - from)) + colors.magenta(marker) + hue("━".repeat(to - mark - 1)) + after
+}
+
+const marker = "◆"
+
+const summary = (
+  call: Call,
+  firstContent: number | undefined,
+  width: number,
+  colors: Style
+): ReadonlyArray<string> => {
+  const { attributes } = call.span
+  const number = (name: string) => {
+    const value = attributes.get(name)
+    return typeof value === "number" ? value : undefined
+  }
+  const input = number(Attributes.usageInputTokens) ?? number(Attributes.countedInputTokens)
+  const output = number(Attributes.usageOutputTokens)
+  const cached = number(Attributes.usageCacheReadTokens) ?? 0
+  const cost = number(Attributes.costAmount)
+  const attempts = number(Attributes.attemptCount)
+  const stop = attributes.get(Attributes.stopReason)
+  const id = attributes.get(Attributes.requestId)
+  const pieces: Array<readonly [text: string, hue: Paint]> = []
+  if (firstContent !== undefined) pieces.push([`${marker} first token ${duration(firstContent)}`, colors.magenta])
+  if (input !== undefined) {
+    const read = cached > 0 ? ` (${count(cached)} cached)` : ""
+    pieces.push([`${count(input)} tokens in${read}${output === undefined ? "" : `, ${count(output)} out`}`, itself])
+  }
+  if (cost !== undefined) pieces.push([money(cost, attributes.get(Attributes.costCurrency)), itself])
+  if (attempts !== undefined) pieces.push([`${attempts} ${attempts === 1 ? "attempt" : "attempts"}`, itself])
+  // The other reasons for which an answer ends are as good as this one only if somebody looks at them.
+  if (typeof stop === "string" && stop !== "end_turn") pieces.push([`stopped by ${clean(stop)}`, colors.yellow])
+  if (typeof id === "string") pieces.push([clean(id), colors.dim])
+
+  const lines: Array<string> = []
+  let room = 0
+  for (const [text, hue] of pieces) {
+    const fits = lines.length > 0 && text.length + 3 <= room
+    const shown = fit(text, width - 2)
+    if (fits) lines[lines.length - 1] += colors.dim(" · ") + hue(shown)
+    else lines.push("  " + hue(shown))
+    room = fits ? room - text.length - 3 : width - 2 - shown.length
+  }
+  return lines
+}
+
+// -----------------------------------------------------------------------------
+// rows
+// -----------------------------------------------------------------------------
+
+const isWait = (span: Tracer.Span): boolean => span.attributes.has(Attributes.waitKind)
+
+const labelOf = (span: Tracer.Span): string => {
+  const attempt = span.attributes.get(Attributes.attemptNumber)
+  return clean(typeof attempt === "number" ? `${span.name} #${attempt}` : span.name)
+}
+
+interface OutcomeText {
+  readonly text: string
+  readonly hue: "red" | "yellow" | "cyan"
+  readonly ok: boolean
+}
+
+const outcomeOf = (span: Tracer.Span): OutcomeText => {
+  const { attributes, status } = span
+  const ended = status._tag === "Ended" ? status.exit : undefined
+  const error = attributes.get(Attributes.errorType)
+  const cancelled = ended?._tag === "Failure" && Cause.hasInterruptsOnly(ended.cause)
+  const outcome = attributes.get(Attributes.outcome) ??
+    (ended === undefined ? "unfinished" : cancelled ? "cancelled" : ended._tag === "Failure" ? "error" : "success")
+  if (isWait(span)) {
+    const wait = attributes.get(Attributes.waitOutcome)
+    return wait === undefined || wait === "granted"
+      ? { text: "", hue: "yellow", ok: true }
+      : { text: clean(String(wait)), hue: "yellow", ok: false }
+  }
+  const ok = outcome === "success" && error === undefined
+  // What an error is says more than that it is one.
+  const first = attributes.get(Attributes.httpResponseStatusCode) ??
+    (outcome === "error" && error !== undefined ? "" : outcome)
+  const cut = outcome === "cancelled" && first !== outcome ? outcome : undefined
+  return {
+    text: clean([first, error, cut].filter((part) => part !== undefined && part !== "").join(" ")),
+    hue: ok ? "cyan" : outcome === "cancelled" || outcome === "unfinished" ? "yellow" : "red",
+    ok
+  }
+}
+
+const firstContentOf = (call: Call, start: bigint): number | undefined => {
+  const seconds = call.span.attributes.get(Attributes.responseTimeToFirstChunk)
+  if (typeof seconds === "number") return seconds * 1000
+  return call.firstContentAt === undefined ? undefined : millis(call.firstContentAt - start)
+}
+
+// -----------------------------------------------------------------------------
+// colours
+// -----------------------------------------------------------------------------
+
+type Paint = (text: string) => string
+type Style = Record<"bold" | "dim" | "red" | "green" | "yellow" | "cyan" | "magenta", Paint>
+
+const paint = (code: number): Paint => (text) => text === "" ? "" : `\u001b[${code}m${text}\u001b[0m`
+const style: Style = {
+  bold: paint(1),
+  dim: paint(2),
+  red: paint(31),
+  green: paint(32),
+  yellow: paint(33),
+  cyan: paint(36),
+  magenta: paint(35)
+}
+const itself: Paint = (text) => text
+const plain: Style = {
+  bold: itself,
+  dim: itself,
+  red: itself,
+  green: itself,
+  yellow: itself,
+  cyan: itself,
+  magenta: itself
+}
+
+// -----------------------------------------------------------------------------
+// text
+// -----------------------------------------------------------------------------
+
+const endOf = (span: Tracer.Span, otherwise: bigint): bigint =>
+  span.status._tag === "Ended" ? span.status.endTime : otherwise
+
+const millis = (nanos: bigint): number => Math.max(Number(nanos) / 1e6, 0)
+
+const duration = (ms: number): string => {
+  if (ms < 0.05) return "0 ms"
+  if (ms < 9.95) return `${ms.toFixed(1)} ms`
+  if (ms < 999.5) return `${Math.round(ms)} ms`
+  if (ms < 59_995) return `${(ms / 1000).toFixed(2)} s`
+  const seconds = Math.round(ms / 1000)
+  return seconds < 3600
+    ? `${Math.floor(seconds / 60)}m ${seconds % 60}s`
+    : `${Math.floor(seconds / 3600)}h ${Math.floor(seconds % 3600 / 60)}m`
+}
+
+const count = (n: number): string => n.toLocaleString("en-US")
+
+/** Two figures below a cent: most calls cost less than one. */
+const money = (amount: number, currency: unknown): string => {
+  const digits = amount >= 1 || amount === 0 ? 2 : Math.min(Math.max(2, 1 - Math.floor(Math.log10(amount))), 8)
+  const text = amount.toFixed(digits)
+  return currency === undefined || currency === "USD" ? `$${text}` : `${text} ${clean(String(currency))}`
+}
+
+const fit = (text: string, width: number): string =>
+  text.length <= width ? text : `${text.slice(0, Math.max(width - 1, 0))}…`
+
+/** Names and ids come from outside, and a terminal obeys control characters. */
+const clean = (text: string): string => text.replace(/\p{Cc}/gu, "�")
