@@ -25,6 +25,9 @@ export class Accumulator {
   private head: Message | undefined
   private content: Array<OpenBlock> = []
   private inputs: Array<string | undefined> = []
+  /** A run of text deltas of one read, and their block. */
+  private readonly texts: Array<string> = []
+  private textIndex = -1
 
   /** Takes one array of events, and answers how many of them belong to the message. */
   add(events: ReadonlyArray<WireEvent>): number {
@@ -33,9 +36,19 @@ export class Accumulator {
       switch (event.type) {
         case "content_block_delta":
           this.deltas++
-          this.delta(event.index, event.delta)
+          // The texts of one read are joined once: a rope of every delta would outlive them all and burden the collector.
+          if (event.delta.type === "text_delta" && event.index === this.textIndex) {
+            this.texts.push(event.delta.text)
+          } else {
+            this.flush()
+            if (event.delta.type === "text_delta" && this.content[event.index]?.type === "text") {
+              this.textIndex = event.index
+              this.texts.push(event.delta.text)
+            } else this.delta(event.index, event.delta)
+          }
           break
         case "content_block_start":
+          this.flush()
           this.start(event.content_block)
           break
         case "message_start":
@@ -50,14 +63,27 @@ export class Accumulator {
           if (this.head !== undefined) messageDelta(this.head, event)
           break
         case "message_stop":
+          this.flush()
           this.isComplete = true
           return i + 1
         case "error":
+          this.flush()
           this.failure = event
           return i
       }
     }
+    this.flush()
     return events.length
+  }
+
+  /** Moves the texts of a run of deltas into their block. */
+  private flush(): void {
+    const { texts } = this
+    if (texts.length === 0) return
+    const block = this.content[this.textIndex]!
+    block.text = (block.text || "") + (texts.length === 1 ? texts[0] : texts.join(""))
+    texts.length = 0
+    this.textIndex = -1
   }
 
   /** A delta of any kind, or the end, has arrived. */
@@ -116,9 +142,6 @@ export class Accumulator {
     const block = this.content[index]
     if (block === undefined) return
     switch (delta.type) {
-      case "text_delta":
-        if (block.type === "text") block.text = (block.text || "") + delta.text
-        break
       case "input_json_delta":
         if (takesInput.has(block.type)) this.inputs[index] = (this.inputs[index] ?? "") + delta.partial_json
         break
@@ -155,7 +178,6 @@ interface OpenBlock {
 
 interface OpenDelta {
   readonly type: string
-  readonly text?: string
   readonly partial_json?: string
   readonly thinking?: string
   readonly signature?: string

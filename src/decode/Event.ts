@@ -99,13 +99,13 @@ const makeSseDecoder = (): Decoder => {
   const sse = new SseDecoder((data) => {
     if (failed) return
     count++
-    let event: unknown
+    let event: { readonly type?: unknown } | null
     try {
       event = JSON.parse(data)
     } catch {
       return fail(`is not JSON (${data.length} characters)`)
     }
-    if (!Predicate.hasProperty(event, "type") || typeof event.type !== "string") return fail("has no type")
+    if (typeof event?.type !== "string") return fail("has no type")
     // The wire is trusted from here: the shape is the API's, and unknown types are passed on.
     if (event.type !== "ping") events.push(event as WireEvent)
   })

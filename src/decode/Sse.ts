@@ -13,6 +13,7 @@ const LF = 10
 const CR = 13
 const SPACE = 32
 const COLON = 58
+const D = 100
 
 const asBuffer = (bytes: Uint8Array): Buffer =>
   Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -47,12 +48,12 @@ export class SseDecoder {
       this.pending.push(chunk)
       return this.pendingBytes <= MAX_LINE_BYTES
     }
-    let text: string
-    if (this.pending.length === 0) {
-      text = chunk.toString("utf8", 0, end)
-    } else {
-      this.pending.push(chunk.subarray(0, end))
-      text = Buffer.concat(this.pending).toString("utf8")
+    let from = 0
+    if (this.pending.length > 0) {
+      // Only the line that was cut is put together; the rest is decoded where it lies.
+      from = chunk.indexOf(LF) + 1
+      this.pending.push(chunk.subarray(0, from))
+      this.lines(this.withoutBOM(Buffer.concat(this.pending).toString("utf8")))
       this.pending = []
       this.pendingBytes = 0
     }
@@ -60,28 +61,38 @@ export class SseDecoder {
       this.pending.push(chunk.subarray(end))
       this.pendingBytes = chunk.length - end
     }
-    if (this.atStart) {
-      this.atStart = false
-      if (text.charCodeAt(0) === 0xFEFF) text = text.slice(1)
-    }
-    this.lines(text)
+    if (from < end) this.lines(this.withoutBOM(chunk.toString("utf8", from, end)))
     return true
   }
 
+  private withoutBOM(text: string): string {
+    if (!this.atStart) return text
+    this.atStart = false
+    return text.charCodeAt(0) === 0xFEFF ? text.slice(1) : text
+  }
+
   private lines(text: string): void {
+    const { length } = text
     let from = 0
-    while (from < text.length) {
+    while (from < length) {
       const end = text.indexOf("\n", from)
-      if (end === from) {
+      const first = text.charCodeAt(from)
+      if (first === LF) {
         if (this.data !== undefined) {
           const data = this.data
           this.data = undefined
           this.onData(data)
         }
-      } else if (text.startsWith("data", from)) {
+      } else if (first === D && text.startsWith("data", from)) {
         const colon = text.charCodeAt(from + 4)
         if (colon === COLON) {
           const value = text.slice(text.charCodeAt(from + 5) === SPACE ? from + 6 : from + 5, end)
+          if (this.data === undefined && text.charCodeAt(end + 1) === LF) {
+            // One line of data and the end of its event: what the API sends.
+            this.onData(value)
+            from = end + 2
+            continue
+          }
           this.data = this.data === undefined ? value : `${this.data}\n${value}`
         } else if (colon === LF) {
           this.data = this.data === undefined ? "" : `${this.data}\n`

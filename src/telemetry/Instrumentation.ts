@@ -3,6 +3,7 @@
  *
  * Exporters put the two under separate scopes, since only ours follows the schema of the GenAI conventions.
  */
+
 /** The instrumentation scope of this library. @internal */
 export const scope = { name: "effect-claude", version: "0.1.0" } as const
 

@@ -88,6 +88,7 @@ export interface Delayed {
 /** How an answer breaks. @category models @since 0.1.0 */
 export type Fault =
   | { readonly _tag: "Reset" }
+  | { readonly _tag: "Close" }
   | { readonly _tag: "Stall" }
   | { readonly _tag: "Truncate" }
   | { readonly _tag: "Pings"; readonly everyMillis: number }
@@ -292,8 +293,11 @@ export const error = (status: number, options: ErrorOptions = {}): Answer => {
 /** A response that is no message. @category failures @since 0.1.0 */
 export const garbage = (kind: GarbageKind): Answer => ({ _tag: "Garbage", kind })
 
-/** The connection is reset. @category failures @since 0.1.0 */
+/** The connection is reset, as TCP does it; under TLS it is closed. @category failures @since 0.1.0 */
 export const reset = (at: Point = "midStream", of: Answer = hello): Answer => broken(of, at, { _tag: "Reset" })
+
+/** The connection is closed in mid-answer, as by a proxy or a restart. @category failures @since 0.1.0 */
+export const close = (at: Point = "midStream", of: Answer = hello): Answer => broken(of, at, { _tag: "Close" })
 
 /** Nothing more comes, and the connection stays open. @category failures @since 0.1.0 */
 export const stall = (at: Point = "midStream", of: Answer = hello): Answer => broken(of, at, { _tag: "Stall" })

@@ -20,7 +20,11 @@ export const fold = (events: ReadonlyArray<Answer.RawEvent>): Record<string, unk
   let message: Record<string, unknown> | undefined
   const slots = new Map<number, Slot>()
   for (const event of events) {
-    if (event.type === "message_start") message = { ...record(event.message) }
+    if (event.type === "message_start") {
+      message = { ...record(event.message) }
+      const given = Array.isArray(message.content) ? message.content : []
+      given.forEach((block, index) => slots.set(index, { block: { ...record(block) }, json: undefined }))
+    }
     if (event.type === "message_delta" && message !== undefined) {
       message = {
         ...message,
@@ -54,6 +58,7 @@ const applyDelta = (slot: Slot, delta: Record<string, unknown>): void => {
   if (delta.type === "text_delta") block.text = `${block.text ?? ""}${delta.text}`
   if (delta.type === "thinking_delta") block.thinking = `${block.thinking ?? ""}${delta.thinking}`
   if (delta.type === "signature_delta") block.signature = delta.signature
+  if (delta.type === "compaction_delta") Object.assign(block, { ...delta, type: block.type })
   if (delta.type === "input_json_delta") slot.json = `${slot.json ?? ""}${delta.partial_json}`
   if (delta.type === "citations_delta") {
     block.citations = [...(Array.isArray(block.citations) ? block.citations : []), delta.citation]

@@ -46,7 +46,8 @@ const maxBodyBytes = 32 * 1024 * 1024
 /** @category handlers @since 0.1.0 */
 export const handle = (shared: Shared, request: IncomingMessage, response: ServerResponse): void => {
   const { recorder } = shared
-  const url = new URL(request.url ?? "/", "http://127.0.0.1")
+  // A target that is no URL is no endpoint either.
+  const url = URL.parse(request.url ?? "/", base) ?? new URL("/invalid", base)
   const requestId = shared.nextRequestId()
   const entry = recorder.arrived({
     requestId,
@@ -107,6 +108,7 @@ export const handle = (shared: Shared, request: IncomingMessage, response: Serve
       },
       onBytes: (count) => {
         entry.bytesSent += count
+        recorder.changed()
       },
       onCut: () => {
         isCut = true
@@ -176,6 +178,8 @@ interface Asked {
   readonly inputTokens?: number
   json?: unknown
 }
+
+const base = "http://127.0.0.1"
 
 const organization = "00000000-0000-4000-8000-000000000000"
 

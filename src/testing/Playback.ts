@@ -56,7 +56,8 @@ export const play = (
   }
 
   const next = (): void => {
-    while (!stopped && !response.destroyed) {
+    for (;;) {
+      if (stopped || response.destroyed) return
       const step = steps[at++]
       switch (step?._tag) {
         case "Pause":
@@ -93,7 +94,7 @@ export const play = (
         }
         case "Reset":
           listener.onCut()
-          cut(response)
+          cut(response, step.by)
           return
         case "End":
           response.end()
@@ -117,10 +118,9 @@ export const play = (
   }
 }
 
-/** A reset where the transport has one; under TLS the connection just closes. */
-const cut = (response: ServerResponse): void => {
-  const { socket } = response
+/** A reset where the transport has one: under TLS the connection just closes. */
+const cut = ({ socket }: ServerResponse, by: "reset" | "close"): void => {
   if (socket === null) return
-  if ("encrypted" in socket) socket.destroy()
+  if (by === "close" || "encrypted" in socket) socket.destroy()
   else socket.resetAndDestroy()
 }

@@ -22,7 +22,8 @@ export type Step =
   | WriteStep
   | { readonly _tag: "Repeat"; readonly bytes: Uint8Array; readonly everyMillis: number }
   | { readonly _tag: "End" }
-  | { readonly _tag: "Reset" }
+  /** The connection ends here: by a TCP reset, or closed as if all were said. */
+  | { readonly _tag: "Reset"; readonly by: "reset" | "close" }
   | { readonly _tag: "Hang" }
 
 /** Bytes of the body; `event` is the type of the event that they complete. @category models @since 0.1.0 */
@@ -44,6 +45,8 @@ export interface Context extends SimulatedMessage.Asked {
   readonly stream: boolean
   /** An endpoint's own JSON, which stands in for the message where the request asks for none. */
   readonly json?: unknown
+  /** Milliseconds since the epoch, for a Retry-After date. @default the machine's clock */
+  readonly now?: number | undefined
 }
 
 /** @category constructors @since 0.1.0 */
@@ -200,7 +203,7 @@ const failure = (status: number, options: Answer.ErrorOptions, context: Context)
   const body = options.body ?? errorBody(type, options.message ?? `${status} ${type}`, context, options.errorCode)
   return plan([
     jsonHead(status, {
-      ...retryHeaders(options),
+      ...retryHeaders(options, context.now ?? Date.now()),
       ...(options.shouldRetry === undefined ? undefined : { "x-should-retry": String(options.shouldRetry) }),
       ...options.headers
     }),
@@ -209,7 +212,7 @@ const failure = (status: number, options: Answer.ErrorOptions, context: Context)
   ])
 }
 
-const retryHeaders = (options: Answer.ErrorOptions): Record<string, string> => {
+const retryHeaders = (options: Answer.ErrorOptions, now: number): Record<string, string> => {
   if (options.retryAfter === undefined) return {}
   const millis = Duration.toMillis(options.retryAfter)
   switch (options.retryAfterForm ?? "seconds") {
@@ -218,7 +221,7 @@ const retryHeaders = (options: Answer.ErrorOptions): Record<string, string> => {
     case "seconds":
       return { "retry-after": String(millis / 1000) }
     case "date":
-      return { "retry-after": new Date(Math.ceil((Date.now() + millis) / 1000) * 1000).toUTCString() }
+      return { "retry-after": new Date(Math.ceil((now + millis) / 1000) * 1000).toUTCString() }
   }
 }
 
@@ -266,8 +269,11 @@ const broken = (answer: Answer.Broken, context: Context): ResponsePlan => {
 const fault = ({ at, by }: Answer.Broken, context: Context): ReadonlyArray<Step> => {
   switch (by._tag) {
     case "Reset":
+    case "Close": {
+      const reset: Step = { _tag: "Reset", by: by._tag === "Reset" ? "reset" : "close" }
       // An error discards what the client has not read yet, so what was sent gets a moment to be read.
-      return at === "beforeHeaders" ? [{ _tag: "Reset" }] : [pause(20), { _tag: "Reset" }]
+      return at === "beforeHeaders" ? [reset] : [pause(20), reset]
+    }
     case "Stall":
       return [{ _tag: "Hang" }]
     case "Truncate":

@@ -70,7 +70,7 @@ export const make = (answers: Answers): Effect.Effect<ScriptedTransport["Service
       })
       yield* Effect.addFinalizer(() => Effect.sync(() => mailbox.close()))
       const answer = answerOf(request, index)
-      const { steps } = ResponsePlan.make(answer, planContext(request, index))
+      const { steps } = ResponsePlan.make(answer, planContext(request, index, sent.at))
       yield* Effect.forkScoped(play(steps, mailbox, clock))
       return mailbox
     })
@@ -162,7 +162,7 @@ const envelope = (body: string): { type?: string; code?: string; message: string
   }
 }
 
-const planContext = (request: TransportRequest, index: number): ResponsePlan.Context => {
+const planContext = (request: TransportRequest, index: number, now: number): ResponsePlan.Context => {
   const body = request.body as { readonly model?: unknown; readonly stream?: boolean }
   const size = JSON.stringify(request.body).length
   return {
@@ -171,6 +171,7 @@ const planContext = (request: TransportRequest, index: number): ResponsePlan.Con
     messageId: `msg_scripted_${index}`,
     requestId: `req_scripted_${index}`,
     stream: body.stream === true,
+    now,
     ...(request.path === "/v1/messages/count_tokens" ? { json: { input_tokens: Math.ceil(size / 4) } } : undefined)
   }
 }

@@ -23,7 +23,7 @@ export const respond = (
 ): { readonly json: unknown } | { readonly refusal: Answer.Answer } => {
   const id = url.pathname.split("/")[3]
   if (id !== undefined) {
-    const model = models.find((model) => idOf(model) === decodeURIComponent(id))
+    const model = models.find((model) => encodeURIComponent(idOf(model)) === id)
     return model === undefined ? { refusal: Answer.error(404, { message: `model: ${id}` }) } : { json: info(model) }
   }
   const limit = Number(url.searchParams.get("limit") ?? 20)

@@ -108,7 +108,7 @@ export const make = (limit: number): Recorder => {
     if (waiting.size === 0 || check !== undefined) return
     check = setImmediate(() => {
       check = undefined
-      for (const tick of [...waiting]) tick()
+      for (const tick of waiting) tick()
     })
   }
 

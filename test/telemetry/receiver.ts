@@ -269,10 +269,10 @@ const keep = (kept: Kept, signal: Signal, body: Json | unknown): void => {
 }
 
 const attributed = (json: Json): Attributed => {
-  const pairs = list(json, "attributes").map(({ key, value }) => [key as string, ...valueOf(value as Json)] as const)
+  const pairs = list(json, "attributes").map(({ key, value }) => [key as string, valueOf(value as Json)] as const)
   return {
-    attributes: Object.fromEntries(pairs.map(([key, value]) => [key, value])),
-    types: Object.fromEntries(pairs.map(([key, _, type]) => [key, type]))
+    attributes: Object.fromEntries(pairs.map(([key, [value]]) => [key, value])),
+    types: Object.fromEntries(pairs.map(([key, [, type]]) => [key, type]))
   }
 }
 

@@ -1,11 +1,11 @@
-import Anthropic from "@anthropic-ai/sdk"
+import Anthropic, { APIError } from "@anthropic-ai/sdk"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import { Answer, ClaudeSimulator } from "effect-claude/testing"
 import { request as httpsRequest } from "node:https"
 import { connect } from "node:net"
 import { text as readText } from "node:stream/consumers"
-import * as tls from "./tls.ts"
+import { cert, key } from "./tls.ts"
 
 const body = { model: "claude-sonnet-5-5", max_tokens: 100, messages: [{ role: "user" as const, content: "Hi there" }] }
 
@@ -33,6 +33,22 @@ const observe = async (url: string, stream = true) => {
     }
   } catch {
     return { response: undefined, text, end: "broken" as const }
+  }
+}
+
+/** A call that reads until it has seen enough, and that can be given up. */
+const abortable = (url: string) => {
+  const controller = new AbortController()
+  const response = post(url, { stream: true, signal: controller.signal })
+  response.catch(() => {})
+  return {
+    abort: () => controller.abort(),
+    until: async (enough: (text: string) => boolean) => {
+      const reader = (await response).body?.pipeThrough(new TextDecoderStream()).getReader()
+      let text = ""
+      while (!enough(text)) text += (await reader?.read())?.value ?? ""
+      return text
+    }
   }
 }
 
@@ -164,7 +180,7 @@ describe("messages", () => {
       const [short, billedShort] = yield* ask("Hi")
       const [long, billedLong] = yield* ask("Hi".repeat(2000))
       assert.deepStrictEqual([short, long], [billedShort, billedLong])
-      assert.strictEqual(long - short, (4000 - 2) / 4)
+      assert.approximately(long - short, (4000 - 2) / 4, 1)
     }))
 
   it.live("answers raw events, and to a request for JSON the message that they make", () =>
@@ -256,14 +272,14 @@ describe("failures", () => {
     }))
 
   const five = Answer.text("a b c d e")
-  it.live("resets before headers, after headers, and where it is told", () =>
+  it.live("resets or closes the connection before headers, after headers, and where it is told", () =>
     Effect.gen(function*() {
-      const { log, url } = yield* simulate(
+      const { logWhen, url } = yield* simulate(
         Answer.reset("beforeHeaders"),
         Answer.reset("afterHeaders"),
         Answer.reset({ afterEvents: 4 }, five),
-        Answer.reset({ afterBytes: 10 }),
-        Answer.reset("midStream", five)
+        Answer.close({ afterBytes: 10 }),
+        Answer.close("midStream", five)
       )
       assert.strictEqual((yield* Effect.promise(() => observe(url))).response, undefined)
       const headers = yield* Effect.promise(() => observe(url))
@@ -275,31 +291,25 @@ describe("failures", () => {
       const middle = yield* Effect.promise(() => observe(url, false))
       assert.strictEqual(middle.end, "broken")
       assert.throws(() => JSON.parse(middle.text))
-      assert.deepStrictEqual((yield* log).entries.map((entry) => entry.outcome), Array(5).fill("cut"))
+      yield* logWhen((log) => log.entries.filter((entry) => entry.outcome === "cut").length === 5)
     }))
 
   it.live("stalls before headers, after headers and mid-stream until the client gives up", () =>
     Effect.gen(function*() {
       const { log, logWhen, url } = yield* simulate(
         Answer.stall("beforeHeaders"),
+        Answer.text("never", { delay: "Infinity" }),
         Answer.stall("afterHeaders"),
-        Answer.stall("midStream", Answer.drip(five)),
-        Answer.text("never", { delay: "Infinity" })
+        Answer.stall("midStream", Answer.drip(five))
       )
-      for (const [index, [status, sent]] of ([[undefined, 0], [200, 0], [200, 3], [undefined, 0]] as const).entries()) {
-        const controller = new AbortController()
-        const observed = post(url, { stream: true, signal: controller.signal })
-          .then((response) => response.text())
-          .catch((error) => error)
-        // Three of five deltas, so far as this takes to arrive.
-        yield* logWhen((log) =>
-          log.entries[index]?.status === status && log.inFlight === 1 &&
-          (sent === 0 || log.entries[index].bytesSent > 100)
-        )
+      for (const [index, status] of [undefined, undefined, 200, 200].entries()) {
+        const call = abortable(url)
+        yield* logWhen(({ entries, inFlight }) => inFlight === 1 && entries[index]?.status === status)
+        // Three of five deltas come; what follows them never does.
+        if (index === 3) yield* Effect.promise(() => call.until((text) => deltas(text) === 3))
         assert.strictEqual((yield* log).entries[index]?.outcome, "open")
-        controller.abort()
-        assert.strictEqual((yield* Effect.promise(() => observed)).name, "AbortError")
-        yield* logWhen((log) => log.entries[index]?.outcome === "clientClosed" && log.inFlight === 0)
+        call.abort()
+        yield* logWhen(({ entries, inFlight }) => entries[index]?.outcome === "clientClosed" && inFlight === 0)
       }
       assert.strictEqual((yield* log).earlyCloses, 4)
     }))
@@ -307,16 +317,10 @@ describe("failures", () => {
   it.live("sends only pings, for ever", () =>
     Effect.gen(function*() {
       const { logWhen, url } = yield* simulate(Answer.pings("2 millis"))
-      const controller = new AbortController()
-      const response = yield* Effect.promise(() => post(url, { stream: true, signal: controller.signal }))
-      let text = ""
-      yield* Effect.promise(async () => {
-        for await (const chunk of response.body ?? []) {
-          text += Buffer.from(chunk).toString()
-          if (eventsOf(text).length > 3) break
-        }
-      })
+      const call = abortable(url)
+      const text = yield* Effect.promise(() => call.until((text) => eventsOf(text).length > 3))
       assert.deepStrictEqual(new Set(eventsOf(text)), new Set(["ping"]))
+      call.abort()
       yield* logWhen((log) => log.entries[0]?.outcome === "clientClosed")
     }))
 
@@ -395,8 +399,11 @@ describe("refusals", () => {
       assert.strictEqual(yield* send({ ...body, max_tokens: 0 }), 400)
       assert.strictEqual(yield* send({ ...body, messages: [] }), 400)
       assert.strictEqual(yield* send({ ...body, temperature: 1 }, { ...key, "anthropic-version": "2026-10-21" }), 400)
+      assert.strictEqual(yield* send("x".repeat(34_000_000)), 413)
       assert.strictEqual(yield* statusOf("/v1/messages", { headers: key }), 405)
       assert.strictEqual(yield* statusOf("/v1/unknown", { headers: key }), 404)
+      assert.strictEqual(yield* statusOf("/v1/models/%E0%A4", { headers: key }), 404)
+      assert.strictEqual(yield* statusOf("//", { headers: key }), 404)
       const message = yield* Effect.promise(() => clientOf(url).messages.create(body))
       assert.deepInclude(message.content[0], { type: "text", text: "scripted" })
     }))
@@ -407,7 +414,11 @@ describe("refusals", () => {
         models: ["claude-a", { id: "claude-b", max_tokens: 7 }, "claude-c"]
       })
       const client = clientOf(url)
-      const ids = yield* Effect.promise(() => Array.fromAsync(client.models.list({ limit: 2 }), (model) => model.id))
+      const ids = yield* Effect.promise(async () => {
+        const ids: Array<string> = []
+        for await (const model of client.models.list({ limit: 2 })) ids.push(model.id)
+        return ids
+      })
       assert.deepStrictEqual(ids, ["claude-a", "claude-b", "claude-c"])
       assert.strictEqual((yield* Effect.promise(() => client.models.retrieve("claude-b"))).max_tokens, 7)
       const unknown = yield* Effect.promise(() => client.models.retrieve("claude-d").catch((error) => error))
@@ -444,11 +455,9 @@ describe("scripts", () => {
       const { logWhen, script, url } = yield* ClaudeSimulator.make({
         answers: () => Effect.onInterrupt(Effect.never, () => Deferred.succeed(interrupted, undefined))
       })
-      const controller = new AbortController()
-      const left = post(url, { signal: controller.signal }).catch((error) => error)
+      const call = abortable(url)
       yield* logWhen((log) => log.inFlight === 1)
-      controller.abort()
-      yield* Effect.promise(() => left)
+      call.abort()
       yield* Deferred.await(interrupted)
       yield* script(() => {
         throw new Error("a slip of the pen")
@@ -503,7 +512,7 @@ describe("limits", () => {
 
       yield* setRateLimits({ outputTokens: 150, reserveMaxTokens: true, window: "1 hour" })
       const [one, two] = yield* Effect.promise(() => Promise.all([post(url), post(url)]))
-      assert.deepStrictEqual([one.status, two.status].sort(), [200, 429])
+      assert.deepStrictEqual([one.status, two.status].toSorted(), [200, 429])
       yield* setRateLimits(undefined)
       assert.isFalse((yield* Effect.promise(() => post(url))).headers.has("anthropic-ratelimit-output-tokens-limit"))
     }))
@@ -538,7 +547,8 @@ describe("the log", () => {
         clientOf(url).messages.create({ ...body, stream: true }).asResponse().then((r) => r.text())
       )
       const [entry] = (yield* logWhen((log) => log.entries[0]?.outcome === "complete")).entries
-      assert.deepStrictEqual(entry?.body, { ...body, stream: true })
+      assert.isDefined(entry)
+      assert.deepStrictEqual(entry.body, { ...body, stream: true })
       assert.deepInclude(entry, { index: 0, method: "POST", path: "/v1/messages", status: 200, attempt: 1 })
       assert.strictEqual(entry.headers.authorization, "<redacted>")
       assert.notInclude(JSON.stringify(yield* log), "sk-secret")
@@ -567,17 +577,17 @@ describe("the log", () => {
     Effect.gen(function*() {
       const answer = Answer.stall({ afterEvents: 3 })
       const plain = yield* simulate(answer)
-      const controller = new AbortController()
-      yield* Effect.promise(() => post(plain.url, { stream: true, signal: controller.signal }))
-      controller.abort()
+      const call = abortable(plain.url)
+      yield* Effect.promise(() => call.until((text) => text.includes("message_start")))
+      call.abort()
       const { earlyCloses } = yield* plain.logWhen((log) => log.entries[0]?.outcome === "clientClosed")
       assert.strictEqual(earlyCloses, 1)
 
-      const secure = yield* ClaudeSimulator.make({ answers: [answer], tls })
+      const secure = yield* ClaudeSimulator.make({ answers: [answer], tls: { key, cert } })
       yield* Effect.callback<void>((resume) => {
         const request = httpsRequest(`${secure.url}/v1/messages`, {
           method: "POST",
-          ca: tls.cert,
+          ca: cert,
           headers: { "x-api-key": "sk" }
         }, () => {
           request.destroy()
@@ -592,11 +602,14 @@ describe("the log", () => {
 describe("life", () => {
   it.live("speaks https with a given certificate, and resets there too", () =>
     Effect.gen(function*() {
-      const { url } = yield* ClaudeSimulator.make({ answers: [Answer.text("safe"), Answer.reset("afterHeaders")], tls })
+      const { url } = yield* ClaudeSimulator.make({
+        answers: [Answer.text("safe"), Answer.reset("afterHeaders")],
+        tls: { key, cert }
+      })
       const get = () =>
         new Promise<string>((resolve, reject) => {
           const headers = { "x-api-key": "sk" }
-          httpsRequest(`${url}/v1/messages`, { method: "POST", ca: tls.cert, agent: false, headers }, (response) => {
+          httpsRequest(`${url}/v1/messages`, { method: "POST", ca: cert, agent: false, headers }, (response) => {
             readText(response).then(resolve, reject)
           }).on("error", reject).end(JSON.stringify(body))
         })
@@ -637,7 +650,7 @@ describe("life", () => {
 
   it.live("holds no more than the kernel buffers for a client that does not read", () =>
     Effect.gen(function*() {
-      const { log, logWhen, url } = yield* simulate(Answer.text("x".repeat(40_000_000), { chunk: 100_000 }))
+      const { log, logWhen, url } = yield* simulate(Answer.raw(Array.from({ length: 300 }, () => "x".repeat(100_000))))
       const socket = connect(Number(new URL(url).port), "127.0.0.1")
       const sent = JSON.stringify({ ...body, stream: true })
       socket.write(
@@ -646,7 +659,7 @@ describe("life", () => {
       socket.pause()
       yield* logWhen((log) => (log.entries[0]?.bytesSent ?? 0) > 0)
       yield* Effect.sleep("50 millis")
-      assert.isBelow((yield* log).entries[0]?.bytesSent ?? Infinity, 20_000_000)
+      assert.isBelow((yield* log).entries[0]?.bytesSent ?? Infinity, 15_000_000)
       socket.destroy()
       yield* logWhen((log) => log.earlyCloses === 1)
     }))
@@ -666,7 +679,10 @@ describe("life", () => {
 })
 
 /** Without what the SDK adds beside the message. */
-const plain = (message: Anthropic.Message): Anthropic.Message => JSON.parse(JSON.stringify(message))
+const plain = (message: Anthropic.Message): Anthropic.Message => {
+  const { parsed_output: _, ...rest } = JSON.parse(JSON.stringify(message))
+  return rest
+}
 
 const tryParse = (text: string): Exit.Exit<unknown, unknown> => {
   try {
@@ -680,7 +696,7 @@ const thrown = (url: string) =>
   Effect.flip(Effect.tryPromise({
     try: () => clientOf(url).messages.create(body),
     catch: (error) => {
-      if (error instanceof Anthropic.APIError) return error
+      if (error instanceof APIError) return error
       throw error
     }
   }))
