@@ -9,7 +9,7 @@ import type { Message as SdkMessage } from "@anthropic-ai/sdk/resources/messages
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -26,7 +26,9 @@ import { deadlineExceeded } from "./attempt/Watchdog.ts"
 import * as ClaudeError from "./ClaudeError.ts"
 import { Accumulator } from "./decode/Accumulator.ts"
 import * as Event from "./decode/Event.ts"
+import * as Text from "./decode/Text.ts"
 import { TokenCount } from "./decode/TokenCount.ts"
+import * as Environment from "./internal/Environment.ts"
 import * as Settings from "./internal/Settings.ts"
 import type { Cost } from "./request/Cost.ts"
 import * as Request from "./request/Request.ts"
@@ -125,7 +127,7 @@ const makeWith = Effect.fnUntraced(function*(
   const semaphore = yield* Semaphore.make(settings.concurrency)
   const retryBudget = new RetryPolicy.RetryBudget(settings.retryBudget)
   const telemetry = CallSpan.make({ ...transport, pricing: settings.pricing, options: settings.telemetry })
-  const policyOf = makePolicyOf(settings.policy)
+  const policyOf = Settings.makePolicyOf(settings.policy)
 
   // The way of a call, from the caller to the wire. Each stage is a function around the next:
   //
@@ -259,7 +261,7 @@ const makeWith = Effect.fnUntraced(function*(
     { pull }: Attempt.Attempt<Event.WireEvent>
   ): Effect.Effect<SdkMessage, ClaudeError.ClaudeError> => {
     const drain: Pull.Pull<never, ClaudeError.ClaudeError> = Effect.flatMap(pull, () => drain)
-    return Pull.catchDone(drain, () => folded(() => call.accumulator))
+    return Pull.catchDone(drain, () => call.accumulator.folded)
   }
 
   /** A call's last word: the error, with what the call knows by then. */
@@ -404,25 +406,6 @@ type StreamEvents = Arr.NonEmptyArray<StreamEvent>
 /** What ends a message early is cut off before this, and an attempt reads on until there is an event. */
 const toPublic = (events: Array<Event.WireEvent>): StreamEvents => events as StreamEvents
 
-/** A policy over the client's own, read once for each policy that calls come with. */
-const makePolicyOf = (own: Policy) => {
-  const kept = new WeakMap<Policy, KnownPolicy | ClaudeError.ClaudeFatalError>()
-  return (nearer: Policy) => {
-    let known = kept.get(nearer)
-    if (known === undefined) {
-      const policy = Settings.mergePolicy(own, nearer)
-      const timeouts = Timeouts.resolve(policy.timeouts)
-      kept.set(nearer, known = Settings.checkCallPolicy(nearer) ?? ("_tag" in timeouts ? timeouts : { policy, timeouts }))
-    }
-    return known
-  }
-}
-
-interface KnownPolicy {
-  readonly policy: Policy
-  readonly timeouts: Timeouts.Timeouts
-}
-
 // -----------------------------------------------------------------------------
 // layers
 // -----------------------------------------------------------------------------
@@ -456,28 +439,10 @@ export const layerTransport = (
  * The options in the environment: ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL, CLAUDE_MODEL, CLAUDE_MAX_TOKENS,
  * CLAUDE_MAX_CONCURRENCY, CLAUDE_MAX_RETRIES, CLAUDE_TOTAL_TIMEOUT, CLAUDE_IDLE_TIMEOUT.
  *
- * @category layers
+ * @category options
  * @since 0.1.0
  */
-const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => Config.withDefault(config, undefined)
-
-export const config: Config.Config<Options> = Config.all({
-  apiKey: Config.Redacted("ANTHROPIC_API_KEY"),
-  baseURL: optional(Config.String("ANTHROPIC_BASE_URL")),
-  model: optional(Config.String("CLAUDE_MODEL")),
-  max_tokens: optional(Config.Int("CLAUDE_MAX_TOKENS")),
-  concurrency: optional(Config.Int("CLAUDE_MAX_CONCURRENCY")),
-  retries: optional(Config.Int("CLAUDE_MAX_RETRIES")),
-  total: optional(Config.Duration("CLAUDE_TOTAL_TIMEOUT")),
-  idle: optional(Config.Duration("CLAUDE_IDLE_TIMEOUT"))
-}).pipe(Config.map(({ apiKey, baseURL, concurrency, idle, max_tokens, model, retries, total }): Options => ({
-  apiKey,
-  baseURL,
-  concurrency,
-  defaults: { model, max_tokens },
-  retry: retries === undefined ? undefined : RetryPolicy.make({ times: retries }),
-  timeouts: { total, idle }
-})))
+export const config: Config.Config<Options> = Environment.options
 
 /**
  * Claude as the environment says: see `config`.
@@ -509,10 +474,7 @@ export const message = (request: MessageRequest): Effect.Effect<Message, ClaudeE
  * @since 0.1.0
  */
 export const text = (request: MessageRequest): Effect.Effect<string, ClaudeError.ClaudeError, Claude> =>
-  Effect.flatMap(message(request), (message) => {
-    const incomplete = incompleteness(message.stop_reason, message)
-    return incomplete === undefined ? Effect.succeed(textOf(message)) : Effect.fail(incomplete)
-  })
+  Effect.flatMap(message(request), Text.whole)
 
 /**
  * Asks for an object of a schema, sent as structured output and decoded strictly. One that does not fit is sent back
@@ -521,28 +483,11 @@ export const text = (request: MessageRequest): Effect.Effect<string, ClaudeError
  * @category calls
  * @since 0.1.0
  */
-export const object = Effect.fnUntraced(function*<A, E, RD, RE>(
+export const object = <A, E, RD, RE>(
   schema: Schema.ConstraintCodec<A, E, RD, RE>,
   request: MessageRequest
-): Effect.fn.Return<A, ClaudeError.ClaudeError, Claude | RD> {
-  const { repair = 1 } = yield* CurrentPolicy
-  const output = yield* StructuredOutput.of(schema)
-  let asked = output.ask(request)
-  let usage: ClaudeError.Usage | undefined
-  for (let attempt = 1;; attempt++) {
-    const answer = yield* message(asked)
-    usage = ClaudeError.addUsage(usage, answer.usage)
-    const text = textOf(answer)
-    const decoded = yield* output.decode(text)
-    if (decoded._tag === "Success") return decoded.success
-    const issue = decoded.failure
-    // What was cut or refused would be cut or refused again.
-    if (attempt > repair || isIncomplete(answer.stop_reason)) {
-      return yield* StructuredOutput.mismatch(answer, issue, { attempts: attempt, usage, requestId: answer.requestId })
-    }
-    asked = output.repair(asked, text, issue)
-  }
-})
+): Effect.Effect<A, ClaudeError.ClaudeError, Claude | RD> =>
+  Effect.flatMap(CurrentPolicy, ({ repair = 1 }) => StructuredOutput.ask(schema, request, { ...Text, message, repair }))
 
 /**
  * Asks, and answers the events as they come, in arrays as the network brought them.
@@ -561,22 +506,10 @@ export const stream = (request: MessageRequest): Stream.Stream<StreamEvent, Clau
  * @since 0.1.0
  */
 export const streamText = (request: MessageRequest): Stream.Stream<string, ClaudeError.ClaudeError, Claude> =>
-  Stream.transformPull(withPolicy({ onBreak: "fail" })(stream(request)), (pull) => {
-    let incomplete: ClaudeError.ClaudeFatalError | undefined
-    const next: Pull.Pull<Arr.NonEmptyReadonlyArray<string>, ClaudeError.ClaudeError> = Effect.suspend(() => {
-      if (incomplete !== undefined) return Effect.fail(incomplete)
-      return Effect.flatMap(pull, (events) => {
-        const texts: Array<string> = []
-        for (const event of events) {
-          if (event.type === "content_block_delta") {
-            if (event.delta.type === "text_delta") texts.push(event.delta.text)
-          } else if (event.type === "message_delta") incomplete = incompleteness(event.delta.stop_reason)
-        }
-        return Arr.isArrayNonEmpty(texts) ? Effect.succeed(texts) : next
-      })
-    })
-    return Effect.succeed(next)
-  })
+  Stream.transformPull(
+    withPolicy({ onBreak: "fail" })(stream(request)),
+    (pull) => Effect.sync(() => Text.texts(pull))
+  )
 
 /**
  * Folds a stream of events into the message that they make, as `message` would have answered it.
@@ -590,23 +523,14 @@ export const collect = <E, R>(
   Effect.suspend(() => {
     let accumulator = new Accumulator()
     let receipt: Receipt = { requestId: undefined, cost: undefined }
-    return Effect.andThen(
-      Stream.runForEachArray(events, (events) =>
-        Effect.sync(() => {
-          let from = 0
-          for (let at = 0; at < events.length; at++) {
-            const event = events[at]!
-            if (event.type === "restart") {
-              accumulator = new Accumulator()
-              from = at + 1
-            } else if (event.type === "message_stop") {
-              receipt = { requestId: event.requestId, cost: event.cost }
-            }
-          }
-          // What is left holds no restart.
-          accumulator.add(events.slice(from) as Array<Event.WireEvent>)
-        })),
-      Effect.map(folded(() => accumulator), (message): Message => Object.assign(message, receipt))
+    const add = (event: StreamEvent) => {
+      if (event.type === "restart") accumulator = new Accumulator()
+      else accumulator.add([event])
+      if (event.type === "message_stop") receipt = { requestId: event.requestId, cost: event.cost }
+    }
+    return Stream.runForEachArray(events, (events) => Effect.sync(() => events.forEach(add))).pipe(
+      Effect.andThen(Effect.suspend(() => accumulator.folded)),
+      Effect.map((message): Message => Object.assign(message, receipt))
     )
   })
 
@@ -643,37 +567,3 @@ export const withPolicy = (policy: Policy) =>
     ? Stream.updateService(self, CurrentPolicy, merge)
     : Effect.updateService(self, CurrentPolicy, merge)) as T
 }
-
-// -----------------------------------------------------------------------------
-// what an answer comes to
-// -----------------------------------------------------------------------------
-
-const textOf = (message: SdkMessage): string => {
-  let text = ""
-  for (const block of message.content) {
-    if (block.type === "text") text += block.text
-  }
-  return text
-}
-
-const isIncomplete = (stopReason: string | null): stopReason is string => stopReason !== null && cuts.has(stopReason)
-
-const cuts = new Set(["max_tokens", "model_context_window_exceeded", "refusal", "pause_turn"])
-
-const incompleteness = (stopReason: string | null, message?: Message): ClaudeError.ClaudeFatalError | undefined =>
-  isIncomplete(stopReason)
-    ? ClaudeError.fatal(
-      new ClaudeError.Incomplete({ stopReason }),
-      `The text stopped early (stop_reason ${stopReason}). ` +
-        (stopReason === "max_tokens" ? "Raise max_tokens, or use" : "Use") +
-        " Claude.message or Claude.stream to have what came, whatever its stop_reason.",
-      { type: "_OTHER", attempts: 1, requestId: message?.requestId, usage: message && ClaudeError.addUsage(undefined, message.usage), partial: message }
-    )
-    : undefined
-
-const folded = (accumulator: () => Accumulator): Effect.Effect<SdkMessage, ClaudeError.ClaudeRetryableError> =>
-  Effect.try({
-    try: () => accumulator().message(),
-    // The accumulator throws nothing else.
-    catch: (error) => error as ClaudeError.ClaudeRetryableError
-  })

@@ -228,13 +228,12 @@ export const retryable = (
 ): ClaudeRetryableError =>
   new ClaudeRetryableError({ reason, message, ...common(details, details.shouldRetry ?? true, true) })
 
-/** @internal */
-export const fatal = (reason: ClaudeFatalError["reason"], message: string, details: Details): ClaudeFatalError =>
-  new ClaudeFatalError({
-    reason,
-    message,
-    ...common(details, details.shouldRetry ?? false, details.shouldRetry ?? reason._tag === "SpendLimit")
-  })
+/** A spend limit is never waited for, and another account may have money left, whatever the server says. @internal */
+export const fatal = (reason: ClaudeFatalError["reason"], message: string, details: Details): ClaudeFatalError => {
+  const isSpendLimit = reason._tag === "SpendLimit"
+  const retryHere = !isSpendLimit && (details.shouldRetry ?? false)
+  return new ClaudeFatalError({ reason, message, ...common(details, retryHere, retryHere || isSpendLimit) })
+}
 
 /** The same error, knowing more. @internal */
 export const enrich = (

@@ -5,6 +5,7 @@
  * message is asked for, so its cost does not grow with the square of its length.
  */
 import type { Message, RawMessageDeltaEvent } from "@anthropic-ai/sdk/resources/messages/messages"
+import * as Effect from "effect/Effect"
 import * as ClaudeError from "../ClaudeError.ts"
 import type { ErrorEvent, WireEvent } from "./Event.ts"
 import * as PartialJson from "./PartialJson.ts"
@@ -108,6 +109,13 @@ export class Accumulator {
       throw outOfOrder("tool input that is not JSON")
     })
   }
+
+  /** The whole message, or the error that it is none. */
+  readonly folded: Effect.Effect<Message, ClaudeError.ClaudeRetryableError> = Effect.try({
+    try: () => this.message(),
+    // `message` throws nothing else.
+    catch: (error) => error as ClaudeError.ClaudeRetryableError
+  })
 
   /** What had arrived, if anything: never throws. */
   partial(): Message | undefined {

@@ -79,7 +79,7 @@ export const resolve = (options: ClientOptions): Settings | ClaudeError.ClaudeFa
 }
 
 /** The first thing that is wrong with a policy. */
-export const checkPolicy = (policy: Policy): ClaudeError.ClaudeFatalError | undefined => {
+const checkPolicy = (policy: Policy): ClaudeError.ClaudeFatalError | undefined => {
   if (policy.wire !== undefined && policy.wire !== "sse" && policy.wire !== "json") {
     return refuse("wire", policy.wire, `"sse" or "json"`)
   }
@@ -97,7 +97,7 @@ export const checkPolicy = (policy: Policy): ClaudeError.ClaudeFatalError | unde
 }
 
 /** Refuses what `Claude.withPolicy` does not know. */
-export const checkCallPolicy = (policy: Policy): ClaudeError.ClaudeFatalError | undefined =>
+const checkCallPolicy = (policy: Policy): ClaudeError.ClaudeFatalError | undefined =>
   unknownKey("Claude.withPolicy", policy, callKeys) ?? checkPolicy(policy)
 
 /** Merges field by field; `nearer` wins. */
@@ -120,4 +120,24 @@ const unknownKey = (where: string, options: object, known: ReadonlyArray<string>
   return key === undefined
     ? undefined
     : ClaudeError.misconfigured(key, `${where} has no option ${key}; there are ${known.join(", ")}.`)
+}
+
+/** A policy over the client's own, and its timeouts in milliseconds. */
+export interface KnownPolicy {
+  readonly policy: Policy
+  readonly timeouts: Timeouts.Timeouts
+}
+
+/** Merges a policy over the client's own: read once for each policy that calls come with, not with each call. */
+export const makePolicyOf = (own: Policy): (nearer: Policy) => KnownPolicy | ClaudeError.ClaudeFatalError => {
+  const kept = new WeakMap<Policy, KnownPolicy | ClaudeError.ClaudeFatalError>()
+  return (nearer) => {
+    let known = kept.get(nearer)
+    if (known === undefined) {
+      const policy = mergePolicy(own, nearer)
+      const timeouts = Timeouts.resolve(policy.timeouts)
+      kept.set(nearer, known = checkCallPolicy(nearer) ?? ("_tag" in timeouts ? timeouts : { policy, timeouts }))
+    }
+    return known
+  }
 }

@@ -3,29 +3,51 @@
  *
  * The JSON Schema that is sent is the subset that the API knows; the schema itself decides what is accepted.
  */
+import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as ClaudeError from "../ClaudeError.ts"
 import type { MessageRequest } from "./Request.ts"
 
-/** @internal */
-export interface StructuredOutput<A, RD> {
-  /** The request, asking for this shape. */
-  readonly ask: (request: MessageRequest) => MessageRequest
-  /** The object in a text, or what is wrong with it. */
-  readonly decode: (text: string) => Effect.Effect<Result.Result<A, string>, never, RD>
-  /** The request once more, with what came and what was wrong with it. */
-  readonly repair: (asked: MessageRequest, text: string, issue: string) => MessageRequest
-}
+/** Asks for an object, and once more for each `repair` when it does not fit. @internal */
+export const ask = Effect.fnUntraced(function*<A, E, RD, RE, R>(
+  schema: Schema.ConstraintCodec<A, E, RD, RE>,
+  request: MessageRequest,
+  options: {
+    readonly message: (
+      request: MessageRequest
+    ) => Effect.Effect<Message & { readonly requestId: string | undefined }, ClaudeError.ClaudeError, R>
+    readonly repair: number
+    readonly textOf: (message: Message) => string
+    /** Whether an answer was cut or refused: it would be again. */
+    readonly isIncomplete: (stopReason: string | null) => boolean
+  }
+): Effect.fn.Return<A, ClaudeError.ClaudeError, R | RD> {
+  const { codec, jsonSchema } = yield* prepare(schema)
+  const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(codec), { onExcessProperty: "error", errors: "all" })
+  let asked: MessageRequest = {
+    ...request,
+    output_config: { ...request.output_config, format: { type: "json_schema", schema: jsonSchema } }
+  }
+  let usage: ClaudeError.Usage | undefined
+  for (let times = 1;; times++) {
+    const answer = yield* options.message(asked)
+    usage = ClaudeError.addUsage(usage, answer.usage)
+    const text = options.textOf(answer)
+    const decoded = yield* Effect.result(decode(text))
+    if (decoded._tag === "Success") return decoded.success
+    const issue = decoded.failure.message
+    if (times > options.repair || options.isIncomplete(answer.stop_reason)) {
+      return yield* mismatch(answer, issue, { attempts: times, usage, requestId: answer.requestId })
+    }
+    asked = withIssue(asked, text, issue)
+  }
+})
 
-/** @internal */
-export const of = Effect.fnUntraced(function*<A, E, RD, RE>(
-  schema: Schema.ConstraintCodec<A, E, RD, RE>
-): Effect.fn.Return<StructuredOutput<A, RD>, ClaudeError.ClaudeFatalError> {
+const prepare = Effect.fnUntraced(function*<A, E, RD, RE>(schema: Schema.ConstraintCodec<A, E, RD, RE>) {
   // Loaded by those who use it.
   const { toCodecAnthropic } = yield* Effect.promise(() => import("effect/ai/AnthropicStructuredOutput"))
-  const { codec, jsonSchema } = yield* Effect.try({
+  return yield* Effect.try({
     try: () => toCodecAnthropic(schema),
     catch: (error) =>
       ClaudeError.fatal(
@@ -35,31 +57,24 @@ export const of = Effect.fnUntraced(function*<A, E, RD, RE>(
         { type: "invalid_request_error" }
       )
   })
-  const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(codec), { onExcessProperty: "error", errors: "all" })
-  return {
-    ask: (request) => ({
-      ...request,
-      output_config: { ...request.output_config, format: { type: "json_schema", schema: jsonSchema } }
-    }),
-    decode: (text) => Effect.result(Effect.mapError(decode(text), (error) => error.message)),
-    repair: ({ messages, prompt, ...asked }, text, issue) => ({
-      ...asked,
-      messages: [
-        ...(messages ?? [{ role: "user" as const, content: prompt ?? "" }]),
-        // The API takes no empty text; an answer without any leaves nothing to correct but itself.
-        ...(text === "" ? [] : [{ role: "assistant" as const, content: text }]),
-        { role: "user", content: `That does not fit the schema:\n${issue}\nAnswer again with the corrected JSON alone.` }
-      ]
-    })
-  }
 })
 
-/** What stays of an answer that does not fit. @internal */
-export const mismatch = (
-  answer: ClaudeError.PartialMessage,
+/** The request once more, with what came and what was wrong with it. */
+const withIssue = ({ messages, prompt, ...asked }: MessageRequest, text: string, issue: string): MessageRequest => ({
+  ...asked,
+  messages: [
+    ...(messages ?? [{ role: "user" as const, content: prompt }]),
+    // The API takes no empty text.
+    ...(text === "" ? [] : [{ role: "assistant" as const, content: text }]),
+    { role: "user", content: `That does not fit the schema:\n${issue}\nAnswer again with the corrected JSON alone.` }
+  ]
+})
+
+const mismatch = (
+  answer: Message,
   issue: string,
   details: { readonly attempts: number; readonly usage: ClaudeError.Usage; readonly requestId: string | undefined }
-): ClaudeError.ClaudeFatalError =>
+) =>
   ClaudeError.fatal(
     new ClaudeError.SchemaMismatch({ stopReason: answer.stop_reason, issue }),
     `The answer does not fit the schema (stop_reason ${answer.stop_reason}, asked ${details.attempts} times). ` +

@@ -98,18 +98,25 @@ const conflict = "The request must change before it is sent again."
 
 /** From an `error` event inside a stream. @internal */
 export const fromEvent = (
-  event: { readonly error?: { readonly type?: string; readonly message?: string } | undefined },
+  event: {
+    readonly error?: {
+      readonly type?: string
+      readonly message?: string
+      readonly details?: { readonly error_code?: string } | undefined
+    } | undefined
+  },
   requestId: string | undefined
 ): ClaudeError.ClaudeError => {
   const type = event.error?.type ?? "api_error"
   const status = streamStatus[type]
   const message = `${event.error?.message ?? "The stream reported an error"}`
   if (status !== undefined) {
-    const error = fromStatus({ status, type, message, requestId }, 0)
+    const error = fromStatus({ status, type, code: event.error?.details?.error_code, message, requestId }, 0)
     // The HTTP status was 200: only its meaning is borrowed.
+    const details = { type: envelopeTypes.has(type) ? type : "_OTHER", requestId }
     return error._tag === "ClaudeFatalError"
-      ? ClaudeError.fatal(error.reason, error.message, { type: error.type, requestId })
-      : ClaudeError.retryable(error.reason, error.message, { type: error.type, requestId })
+      ? ClaudeError.fatal(error.reason, error.message, details)
+      : ClaudeError.retryable(error.reason, error.message, details)
   }
   return ClaudeError.retryable(new ClaudeError.ServerError({}), `${message} (${type}, in the stream)`, {
     type: envelopeTypes.has(type) ? type : "_OTHER",
@@ -127,7 +134,14 @@ const streamStatus: Readonly<Record<string, number | undefined>> = {
   billing_error: 402,
   permission_error: 403,
   not_found_error: 404,
-  request_too_large: 413
+  request_too_large: 413,
+  // What Bedrock's client makes of the exceptions in its binary stream.
+  internalServerException: 500,
+  modelStreamErrorException: 500,
+  modelTimeoutException: 504,
+  serviceUnavailableException: 503,
+  throttlingException: 429,
+  validationException: 400
 }
 
 /** From whatever the SDK threw instead of answering; `secrets` appear in no message. @internal */
@@ -151,7 +165,7 @@ export const fromThrown = (
       status: facts.status,
       type: text(facts.type),
       code: text(facts.errorCode),
-      message: scrub(text(facts.apiMessage) ?? statusMessage(facts.status, error.message)),
+      message: scrub(text(facts.apiMessage) ?? "") || statusMessage(facts.status, scrub(error.message)),
       requestId: text(facts.requestID),
       headers: facts.headers
     }, now)
@@ -166,7 +180,7 @@ export const fromThrown = (
     )
   }
   // The SDK wraps what its fetch threw; what it throws bare is its own refusal to send.
-  if (error.name === "APIConnectionError" || error.name === "APIConnectionTimeoutError" || isNetwork(root, code)) {
+  if (unanswered.has(error.name) || isNetwork(root, code)) {
     return ClaudeError.retryable(
       new ClaudeError.ConnectionFailed(code === undefined ? {} : { code }),
       `No response: ${scrub(root.message || error.message)}${code && !root.message.includes(code) ? ` (${code})` : ""}. Check that the API can be reached from here.`,
@@ -183,12 +197,17 @@ export const fromThrown = (
   )
 }
 
+/** Ours abort only what nobody waits for any more: an abort that arrives here was a fetch's or a middleware's own. */
+const unanswered = new Set(["APIConnectionError", "APIConnectionTimeoutError", "APIUserAbortError", "AbortError", "TimeoutError"])
+
 /** From a body that broke off. @internal */
 export const fromBroken = (thrown: unknown): ClaudeError.ClaudeRetryableError => {
   const code = causeCode(thrown)
+  const root = rootCause(thrown)
   return ClaudeError.retryable(
     new ClaudeError.StreamInterrupted(code === undefined ? {} : { code }),
-    `The connection broke before the message was complete: ${rootCause(thrown).message}.`,
+    // What else a reader throws may quote the bytes that it could not read.
+    `The connection broke before the message was complete: ${isNetwork(root, code) ? root.message : root.name}.`,
     { type: "stream_truncated" }
   )
 }
@@ -199,7 +218,7 @@ export const retryAfter = (
   now: number
 ): Duration.Duration | undefined => {
   const ms = headers.get("retry-after-ms")
-  if (ms !== null && ms.trim() !== "" && Number(ms) > 0) return Duration.millis(Number(ms))
+  if (ms !== null && Number(ms) > 0 && Number.isFinite(Number(ms))) return Duration.millis(Number(ms))
   const hint = headers.get("retry-after")
   if (hint === null || hint.trim() === "") return undefined
   const seconds = Number(hint)

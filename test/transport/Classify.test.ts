@@ -393,6 +393,7 @@ describe("secrets", () => {
       thrownFor({ status: 401, message: `invalid x-api-key ${secret}, Bearer ${secret}` }),
       thrownFor({ status: 400, message: `${"x".repeat(990)}${secret}` }),
       APIError.generate(502, undefined, `Bearer ${secret}`, new Headers()),
+      APIError.generate(400, undefined, `${"x".repeat(185)}${secret}`, new Headers()),
       network("ECONNREFUSED", `connect with ${secret}`),
       network("ERR_SSL_X", `connect with ${secret}`),
       new Error(`Bearer ${secret} is not a legal HTTP header value`)

@@ -1,0 +1,64 @@
+/**
+ * The text of an answer, and whether it is all of it: a cut or a refusal leaves a text that must not pass for whole.
+ */
+import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
+import * as Arr from "effect/Array"
+import * as Effect from "effect/Effect"
+import type * as Pull from "effect/Pull"
+import * as ClaudeError from "../ClaudeError.ts"
+import type { StreamEvent } from "./Event.ts"
+
+const cuts = new Set(["max_tokens", "model_context_window_exceeded", "refusal", "pause_turn"])
+
+/** Whether an answer stopped before its end. @internal */
+export const isIncomplete = (stopReason: string | null): stopReason is string =>
+  stopReason !== null && cuts.has(stopReason)
+
+/** All of a message's text. @internal */
+export const textOf = (message: Message): string => {
+  let text = ""
+  for (const block of message.content) {
+    if (block.type === "text") text += block.text
+  }
+  return text
+}
+
+/** All of a message's text, or an error when that is not all that was to be said. @internal */
+export const whole = (
+  message: Message & { readonly requestId?: string | undefined }
+): Effect.Effect<string, ClaudeError.ClaudeFatalError> =>
+  isIncomplete(message.stop_reason)
+    ? Effect.fail(incomplete(message.stop_reason, {
+      requestId: message.requestId,
+      usage: ClaudeError.addUsage(undefined, message.usage),
+      partial: message
+    }))
+    : Effect.succeed(textOf(message))
+
+/** The texts of a pull of events; it ends with an error when they were not all that was to be said. @internal */
+export const texts = <E, R>(
+  pull: Pull.Pull<ReadonlyArray<StreamEvent<unknown>>, E, void, R>
+): Pull.Pull<Arr.NonEmptyReadonlyArray<string>, E | ClaudeError.ClaudeFatalError, void, R> => {
+  let stopped: string | null = null
+  const next: ReturnType<typeof texts<E, R>> = Effect.suspend(() =>
+    isIncomplete(stopped) ? Effect.fail(incomplete(stopped)) : Effect.flatMap(pull, (events) => {
+      const texts: Array<string> = []
+      for (const event of events) {
+        if (event.type === "content_block_delta") {
+          if (event.delta.type === "text_delta") texts.push(event.delta.text)
+        } else if (event.type === "message_delta") stopped = event.delta.stop_reason
+      }
+      return Arr.isArrayNonEmpty(texts) ? Effect.succeed(texts) : next
+    })
+  )
+  return next
+}
+
+const incomplete = (stopReason: string, details?: Partial<ClaudeError.Details>) =>
+  ClaudeError.fatal(
+    new ClaudeError.Incomplete({ stopReason }),
+    `The text stopped early (stop_reason ${stopReason}). ` +
+      (stopReason === "max_tokens" ? "Raise max_tokens, or use" : "Use") +
+      " Claude.message or Claude.stream to have what came, whatever its stop_reason.",
+    { type: "_OTHER", attempts: 1, ...details }
+  )

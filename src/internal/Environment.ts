@@ -1,0 +1,36 @@
+/**
+ * A client's options as the environment gives them.
+ */
+import * as Config from "effect/Config"
+import type * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as RetryPolicy from "../attempt/RetryPolicy.ts"
+import type { ClientOptions } from "./Settings.ts"
+
+const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => Config.withDefault(config, undefined)
+
+export interface EnvironmentOptions extends ClientOptions {
+  readonly apiKey: Redacted.Redacted
+  readonly baseURL: string | undefined
+}
+
+export const options: Config.Config<EnvironmentOptions> = Config.map(
+  Config.all({
+    apiKey: Config.Redacted("ANTHROPIC_API_KEY"),
+    baseURL: optional(Config.String("ANTHROPIC_BASE_URL")),
+    model: optional(Config.String("CLAUDE_MODEL")),
+    max_tokens: optional(Config.Int("CLAUDE_MAX_TOKENS")),
+    concurrency: optional(Config.Int("CLAUDE_MAX_CONCURRENCY")),
+    retries: optional(Config.schema(Schema.Natural, "CLAUDE_MAX_RETRIES")),
+    total: optional(Config.Duration("CLAUDE_TOTAL_TIMEOUT")),
+    idle: optional(Config.Duration("CLAUDE_IDLE_TIMEOUT"))
+  }),
+  ({ apiKey, baseURL, concurrency, idle, max_tokens, model, retries, total }) => ({
+    apiKey,
+    baseURL,
+    concurrency,
+    defaults: { model, max_tokens },
+    retry: retries === undefined ? undefined : RetryPolicy.make({ times: retries }),
+    timeouts: { total, idle }
+  })
+)
