@@ -19,6 +19,7 @@ export interface Built {
 export const build = (): Built => {
   const folder = mkdtempSync(join(root, "node_modules", ".bench-"))
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }))
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1))
   copyFileSync(join(root, "package.json"), join(folder, "package.json"))
   const tsc = (...args: ReadonlyArray<string>): void => {
     const file = join(root, "node_modules", "typescript", "bin", "tsc")

@@ -3,7 +3,7 @@
  * Run it with `node examples/20-streaming.ts`, with or without ANTHROPIC_API_KEY in the environment.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Console, Effect, Stream } from "effect"
+import { Console, Effect, Layer, Stream } from "effect"
 import { Claude } from "effect-claude"
 import { Answer } from "effect-claude/testing"
 import { styleText } from "node:util"
@@ -21,7 +21,7 @@ const haiku = Claude.streamText({
 
 const metered = Effect.gen(function*() {
   const meter = makeMeter()
-  const message = yield* Claude.stream({
+  const { cost, usage } = yield* Claude.stream({
     model: "claude-opus-5-5",
     max_tokens: 600,
     prompt: "How do server-sent events travel over TCP? One plain paragraph of about 100 words."
@@ -29,63 +29,53 @@ const metered = Effect.gen(function*() {
     Stream.tap((event) => Effect.sync(() => meter.show(event))),
     Claude.collect
   )
-  const { cost, usage } = message
-  const seconds = meter.seconds()
-  yield* Console.log([
-    "",
-    `first token  ${seconds.toFirstToken.toFixed(2)} s`,
-    `total        ${seconds.total.toFixed(2)} s, ${(usage.output_tokens / seconds.flowing).toFixed(0)} tokens/s`,
-    `usage        ${usage.input_tokens} tokens in, ${usage.output_tokens} out`,
-    `cost         ${cost === undefined ? "unknown" : `$${cost.amount.toFixed(6)} (${cost.source} price)`}`
-  ].join("\n"))
+  const { firstToken, total } = meter.seconds()
+  const rate = usage.output_tokens / (total - firstToken)
+  yield* Console.log("")
+  yield* Console.log(`first token  ${firstToken.toFixed(2)} s`)
+  yield* Console.log(`total        ${total.toFixed(2)} s, ${rate.toFixed(0)} tokens/s`)
+  yield* Console.log(`usage        ${usage.input_tokens} tokens in, ${usage.output_tokens} out`)
+  yield* Console.log(`cost         ${cost === undefined ? "unknown" : `$${cost.amount.toFixed(5)}`}`)
 })
 
-/** Prints lines of 80 columns, each with its time and rate beside it; on a terminal the last one is redrawn as it grows. */
+/** Prints lines, each with its time and rate beside it; on a terminal the last one is redrawn as it grows. */
 const makeMeter = () => {
   const live = process.stdout.isTTY
   const startedAt = performance.now()
-  let firstAt = startedAt
+  const seconds = { firstToken: 0, total: 0 }
   let characters = 0
   let line = ""
-  let rest = ""
+  let word = ""
 
   const draw = (end: string) => {
-    const now = performance.now()
+    const flowing = seconds.total - seconds.firstToken
     // About four characters a token: the API tells the exact number, but only at the end.
-    const rate = now - firstAt < 200 ? "" : `≈ ${(characters * 250 / (now - firstAt)).toFixed(0)} tokens/s`
-    const gauge = `${((now - startedAt) / 1000).toFixed(1).padStart(5)} s ${rate.padStart(13)}  `
+    const rate = flowing < 0.2 ? "" : `≈ ${(characters / 4 / flowing).toFixed(0)} tokens/s`
+    const gauge = `${seconds.total.toFixed(1).padStart(5)} s ${rate.padStart(13)}  `
     process.stdout.write(`${live ? "\r" : ""}${styleText("dim", gauge)}${line}${end}`)
   }
-  const print = (word: string) => {
-    if (line.length + word.length >= 72) {
+  const show = (event: Claude.StreamEvent) => {
+    seconds.total = (performance.now() - startedAt) / 1000
+    if (event.type === "content_block_delta" && event.delta.type === "text_delta") {
+      if (characters === 0) seconds.firstToken = seconds.total
+      characters += event.delta.text.length
+      const words = (word + event.delta.text).split(/\s+/)
+      word = words.pop() ?? ""
+      words.forEach(append)
+    } else if (event.type === "message_stop") {
+      append(word)
+      draw("\n")
+    }
+  }
+  const append = (word: string) => {
+    if (line.length + word.length > 72) {
       draw("\n")
       line = ""
     }
-    line += `${word} `
+    line += line === "" ? word : ` ${word}`
     if (live) draw("")
   }
-  return {
-    show: (event: Claude.StreamEvent) => {
-      if (event.type === "content_block_delta" && event.delta.type === "text_delta") {
-        if (characters === 0) firstAt = performance.now()
-        characters += event.delta.text.length
-        const words = (rest + event.delta.text).split(/\s+/)
-        rest = words.pop() ?? ""
-        words.forEach(print)
-      } else if (event.type === "message_stop") {
-        print(rest)
-        draw("\n")
-      }
-    },
-    seconds: () => {
-      const now = performance.now()
-      return {
-        toFirstToken: (firstAt - startedAt) / 1000,
-        flowing: (now - firstAt) / 1000,
-        total: (now - startedAt) / 1000
-      }
-    }
-  }
+  return { show, seconds: () => seconds }
 }
 
 const scripted = [
@@ -103,8 +93,13 @@ const scripted = [
   )
 ]
 
-Effect.andThen(haiku, Effect.andThen(Console.log("\n"), metered)).pipe(
-  Effect.provide(Claude.layerConfig),
-  Effect.provide(Api.layer(scripted)),
+const program = Effect.gen(function*() {
+  yield* haiku
+  yield* Console.log("\n")
+  yield* metered
+})
+
+program.pipe(
+  Effect.provide(Claude.layerConfig.pipe(Layer.provide(Api.layer(scripted)))),
   NodeRuntime.runMain
 )

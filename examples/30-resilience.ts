@@ -37,10 +37,12 @@ const answerOrReason = (request: Claude.MessageRequest) =>
   Claude.text(request).pipe(
     Effect.catchReason("ClaudeRetryableError", "RateLimited", (_, { retryAfter }) =>
       Effect.succeed(`Busy; try again in ${Duration.format(retryAfter ?? Duration.minutes(1))}.`)),
-    Effect.catchTag("ClaudeRetryableError", ({ attempts, reason }) =>
-      Effect.succeed(`Still ${reason._tag} after ${attempts} attempts; worth another try later.`)),
-    Effect.catchTag("ClaudeFatalError", ({ message, reason }) =>
-      Effect.succeed(`${reason._tag}, so it is not tried again: ${message}`))
+    Effect.catchTags({
+      ClaudeRetryableError: ({ attempts, reason }) =>
+        Effect.succeed(`${reason._tag}, ${attempts} times; it may work later.`),
+      ClaudeFatalError: ({ message, reason }) =>
+        Effect.succeed(`${reason._tag}: ${message}`)
+    })
   )
 // #endregion
 
@@ -51,35 +53,34 @@ const faults = [
 ]
 
 const program = Effect.gen(function*() {
-  const real = yield* Api.isReal
-
   yield* title("1. An answer streams in")
   yield* streamed
-  yield* Console.log("\n")
-  yield* showTraces
+  yield* Console.log("")
+  yield* showTrace
 
-  yield* title(`2. A call ${real ? "with patience (no faults are injected into real calls)" : "survives a 429, a 529 and a cut connection"}`)
-  yield* Console.log(`\n${yield* retried}\n`)
-  yield* showTraces
+  yield* title(
+    Api.isReal ? "2. A call with patience (nobody injects faults into it)" : "2. A call survives a 429, a 529 and a cut connection"
+  )
+  yield* Console.log(yield* retried)
+  yield* showTrace
 
   yield* title("3. A call that no retry can save fails at once")
   yield* Console.log(yield* answerOrReason({ model: "claude-opus-9", prompt: "Hello?" }))
-  yield* Console.log("")
-  yield* showTraces
+  yield* showTrace
 })
 
-const title = (text: string) => Console.log(styleText("bold", text) + "\n")
+const title = (text: string) => Console.log(`${styleText("bold", text)}\n`)
 
 // A call has ended when its last words are handed on: its trace is kept until they are printed.
-const traces: Array<string> = []
-const showTraces = Effect.suspend(() => Console.log(traces.splice(0).join("\n")))
+let trace = ""
+const showTrace = Effect.suspend(() => Console.log(`\n${trace}`))
 const output = {
-  write: (trace: string) => traces.push(trace),
+  write: (text: string) => trace = text,
   isTTY: process.stdout.isTTY,
   columns: process.stdout.columns
 }
 
-// The library logs each retry at Info, with its facts as annotations.
+// The library logs each retry, with its facts as annotations.
 const logger = Logger.make(({ fiber, message }) => {
   const { attempt, delay, reason } = fiber.getRef(References.CurrentLogAnnotations)
   if (String(message) !== "claude.retry") return
@@ -100,8 +101,10 @@ const scripted = [
 ]
 
 program.pipe(
-  Effect.provide(Claude.layerConfig),
-  Effect.provide([layerConsole({ output }), Logger.layer([logger])]),
-  Effect.provide(Api.layer(scripted)),
+  Effect.provide(Layer.mergeAll(
+    Claude.layerConfig.pipe(Layer.provide(Api.layer(scripted))),
+    layerConsole({ output }),
+    Logger.layer([logger])
+  )),
   NodeRuntime.runMain
 )

@@ -3,7 +3,7 @@
  * Run it with `node examples/50-structured-output.ts`: without ANTHROPIC_API_KEY the first answer does not fit.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Console, Effect, Layer, Schema } from "effect"
+import { Console, DateTime, Effect, Layer, Schema } from "effect"
 import { Claude } from "effect-claude"
 import { Answer } from "effect-claude/testing"
 import { styleText } from "node:util"
@@ -12,11 +12,11 @@ import * as Api from "./support/api.ts"
 // #region object
 const Invoice = Schema.Struct({
   customer: Schema.NonEmptyString,
-  dueAt: Schema.DateTimeUtcFromString,
-  lines: Schema.Array(Schema.Struct({ item: Schema.String, quantity: Schema.Int, euros: Schema.Finite })),
-  total: Schema.Finite
+  dueOn: Schema.DateTimeUtcFromString,
+  lines: Schema.Array(Schema.Struct({ item: Schema.String, count: Schema.Int, euros: Schema.Int })),
+  total: Schema.Int
 }).check(Schema.makeFilter(({ lines, total }) =>
-  total === lines.reduce((sum, line) => sum + line.quantity * line.euros, 0) || "total must be the sum of the lines"
+  total === lines.reduce((sum, line) => sum + line.count * line.euros, 0) || "total must be the sum of the lines"
 ))
 
 const readInvoice = (mail: string) =>
@@ -28,12 +28,12 @@ const readInvoice = (mail: string) =>
 // #endregion
 
 const program = Effect.gen(function*() {
-  const { customer, dueAt, lines, total } = yield* readInvoice(
-    "Hi, please bill Acme for 3 desks at 250 euros each and 12 chairs at 40, due on the 31st of January 2027."
+  const { customer, dueOn, lines, total } = yield* readInvoice(
+    "Please bill Acme for 3 desks at 250 euros each and 12 chairs at 40, due on the 31st of January 2027."
   )
   yield* Console.log(styleText("bold", "decoded"))
-  yield* Console.table(lines)
-  yield* Console.log(`${customer} owes ${total} euros by ${dueAt.toString()}`)
+  for (const { count, euros, item } of lines) yield* Console.log(`${count} × ${item} at ${euros} euros`)
+  yield* Console.log(`${customer} owes ${total} euros, due on ${DateTime.formatIsoDateUtc(dueOn)}`)
 })
 
 // Each request and its answer, as they pass by.
@@ -52,10 +52,10 @@ const layer = Layer.unwrap(Effect.map(Claude.config, (options) =>
     }
   })))
 
-const lines = [{ item: "desk", quantity: 3, euros: 250 }, { item: "chair", quantity: 12, euros: 40 }]
+const lines = [{ item: "desk", count: 3, euros: 250 }, { item: "chair", count: 12, euros: 40 }]
 const scripted = [
-  Answer.json({ customer: "Acme", dueAt: "2027-01-31T00:00:00Z", lines, total: 1320 }),
-  Answer.json({ customer: "Acme", dueAt: "2027-01-31T00:00:00Z", lines, total: 1230 })
+  Answer.json({ customer: "Acme", dueOn: "2027-01-31", lines, total: 1320 }),
+  Answer.json({ customer: "Acme", dueOn: "2027-01-31", lines, total: 1230 })
 ]
 
-program.pipe(Effect.provide(layer), Effect.provide(Api.layer(scripted)), NodeRuntime.runMain)
+program.pipe(Effect.provide(layer.pipe(Layer.provide(Api.layer(scripted)))), NodeRuntime.runMain)

@@ -284,7 +284,7 @@ const makeWith = Effect.fnUntraced(function*(
           Effect.map((message): Message => Object.assign(message, receipt(call))),
           Effect.mapError((error) => final(call, error))
         ),
-      (call, exit) => call.span.end(outcomeOf(exit), exit, () => call.accumulator.partial())
+      (call, exit) => end(call, outcomeOf(exit), exit)
     )
 
   const stream: Claude["Service"]["stream"] = (request) =>
@@ -293,8 +293,8 @@ const makeWith = Effect.fnUntraced(function*(
       const clock = yield* Clock.Clock
       const call = yield* Effect.acquireRelease(
         begin(Request.resolve(request, settings.defaults, clock.currentTimeMillisUnsafe()), "chat", true),
-        // Whatever has not ended it by now has left it: a consumer that took enough, or an interruption.
-        (call, exit) => end(call, "cancelled", exit)
+        // Whoever has not ended it by now has left it: a consumer that took enough, an interruption, or a defect.
+        (call, exit) => end(call, Exit.hasDies(exit) ? "error" : "cancelled", exit)
       )
       const retry = again(call)
 

@@ -111,11 +111,13 @@ export class Accumulator {
   }
 
   /** The whole message, or the error that it is none. */
-  readonly folded: Effect.Effect<Message, ClaudeError.ClaudeRetryableError> = Effect.try({
-    try: () => this.message(),
-    // `message` throws nothing else.
-    catch: (error) => error as ClaudeError.ClaudeRetryableError
-  })
+  get folded(): Effect.Effect<Message, ClaudeError.ClaudeRetryableError> {
+    return Effect.try({
+      try: () => this.message(),
+      // `message` throws nothing else.
+      catch: (error) => error as ClaudeError.ClaudeRetryableError
+    })
+  }
 
   /** What had arrived, if anything: never throws. */
   partial(): Message | undefined {

@@ -249,7 +249,8 @@ export class CallSpan {
       this.series.response(this.responseLabel()).attempts(error === undefined ? outcome : `${outcome} ${error.type}`),
       1
     )
-    span.end(this.clock.currentTimeNanosUnsafe(), exit)
+    // Given up is no failure: its status stays unset.
+    span.end(this.clock.currentTimeNanosUnsafe(), outcome === "cancelled" ? Exit.void : exit)
   }
 
   /** The call has ended. `message` is the whole answer, for those who capture content. */
