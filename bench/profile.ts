@@ -1,17 +1,22 @@
 /** Where the time goes: a CPU profile summed up by the package or module in which it was spent. */
 import type { Profiler, Runtime } from "node:inspector"
 
-/** `effect/Stream`, `undici`, `effect-claude/decode/Sse`, `node:internal/deps/undici`, `(garbage collector)`. */
-const sourceOf = ({ functionName, url }: Runtime.CallFrame): string => {
+/** The package that a module belongs to, and its path there; our own and Node's are packages too. */
+const placeOf = (url: string): readonly [name: string, path: string] | undefined => {
   const own = /\/\.bench-[^/]+\/(dist|bench)\/(.*)\.js$/.exec(url)
-  if (own !== null) return own[1] === "bench" ? "the bench itself" : `effect-claude/${own[2]}`
+  if (own !== null) return own[1] === "bench" ? ["the bench itself", ""] : ["effect-claude", own[2] ?? ""]
   const dependency = /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\/(.*)$/.exec(url)
-  if (dependency !== null) {
-    const [, name, path = ""] = dependency
-    return name === "effect" ? `effect/${path.replace(/^dist\//, "").replace(/\.js$/, "")}` : `${name}`
-  }
-  if (url.startsWith("node:")) return url
-  return functionName.startsWith("(") ? functionName : "native code"
+  if (dependency !== null) return [dependency[1] ?? "", dependency[2] ?? ""]
+  return url.startsWith("node:") ? ["node", url.slice(5)] : undefined
+}
+
+/** `effect-claude/decode/Sse`, `effect/Stream`, `undici`, `node:internal/timers`, `(garbage collector)`. */
+const sourceOf = ({ functionName, url }: Runtime.CallFrame): string => {
+  const [name, path = ""] = placeOf(url) ?? []
+  if (name === undefined) return functionName.startsWith("(") ? functionName : "native code"
+  if (name === "node") return url
+  // Of these two the module says something; of the others the package does.
+  return name === "effect" || name === "effect-claude" ? `${name}/${path.replace(/^dist\/|\.js$/g, "")}` : name
 }
 
 // Nobody's work: the wait for a socket, and the profiler itself.
@@ -26,4 +31,14 @@ export const bySource = ({ nodes, samples = [], timeDeltas = [] }: Profiler.Prof
     if (!ignored.has(source)) times.set(source, (times.get(source) ?? 0) + (timeDeltas[index] ?? 0))
   })
   return times
+}
+
+/** How many modules of each package were loaded. */
+export const byPackage = (modules: ReadonlyArray<string>): ReadonlyMap<string, number> => {
+  const counts = new Map<string, number>()
+  for (const url of modules) {
+    const [name = url] = placeOf(url) ?? []
+    counts.set(name, (counts.get(name) ?? 0) + 1)
+  }
+  return counts
 }

@@ -41,7 +41,7 @@ export interface Report {
   readonly rows: ReadonlyArray<Row>
   readonly rivals: ReadonlyArray<Job["contender"]>
   readonly samples: ReadonlyArray<Sample>
-  /** Self time in microseconds per call by source. */
+  /** What a call consists of: amounts by source. */
   readonly profileOf: (contender: Job["contender"], row: Row) => Promise<ReadonlyMap<string, number>>
 }
 
@@ -88,25 +88,23 @@ const verdict = ({ figure: { target }, ratios }: Line): string => {
 
 const missed = (line: Line): boolean => verdict(line) !== "yes"
 
-/** The twelve sources that ours spends most in, beside what the floor spends there. */
+/** For each row that missed a target, the twelve sources that weigh most, in ours and in the floor. */
 const explain = async (lines: ReadonlyArray<Line>, { profileOf, rows }: Report): Promise<string> => {
   const parts: Array<string> = []
   for (const row of rows) {
     if (!lines.some((line) => line.row === row && missed(line))) continue
     const floor = await profileOf("floor", row)
     const ours = await profileOf("ours", row)
-    const sources = [...new Set([...ours.keys(), ...floor.keys()])]
-      .toSorted((a, b) => (ours.get(b) ?? 0) - (ours.get(a) ?? 0))
-      .slice(0, 12)
-    const cell = (us: number | undefined): string => (us ?? 0).toFixed(1)
-    parts.push(
-      `\n### ${row.name}: self time by source, µs per call, from one profiled run\n\n`,
-      table(
-        1,
-        ["source", "floor", "ours"],
-        sources.map((source) => [source, cell(floor.get(source)), cell(ours.get(source))])
-      )
+    const weight = (source: string): number => Math.max(ours.get(source) ?? 0, floor.get(source) ?? 0)
+    const sources = [...new Set([...ours.keys(), ...floor.keys()])].toSorted((a, b) => weight(b) - weight(a)).slice(
+      0,
+      12
     )
+    const cells = sources.map((
+      source
+    ) => [source, ...[floor, ours].map((values) => (values.get(source) ?? 0).toFixed(0))])
+    const what = row.job.warm === undefined ? "modules loaded by package" : "self time by source, µs per call"
+    parts.push(`\n### ${row.name}: ${what}, from one profiled run\n\n`, table(1, ["source", "floor", "ours"], cells))
   }
   return parts.length === 0 ? "" : `\n## Where what missed its target spends its time\n${parts.join("")}`
 }
@@ -127,7 +125,9 @@ export const report = async (input: Report): Promise<string> => {
   return `# Results
 
 Commit ${machine.commit}.
-${machine.description}; ${rounds} round${rounds === 1 ? "" : "s"}.
+${machine.description}; ${rounds} round${rounds === 1 ? "" : "s"}.${
+    rounds < 7 ? " Fewer than seven rounds judge nothing." : ""
+  }
 
 ${table(2, head, body)}
 - The floor is built-in fetch and the smallest reader of SSE by hand, in the unit named; all else are ratios to it, the median of those taken

@@ -11,10 +11,10 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { build, measure, serve } from "./processes.ts"
-import { bySource } from "./profile.ts"
+import { byPackage, bySource } from "./profile.ts"
 import { machine, report, type Sample, type Series } from "./report.ts"
-import { rows } from "./rows.ts"
-import type { Job } from "./worker.ts"
+import { type Row, rows } from "./rows.ts"
+import type { Job, Recorded } from "./worker.ts"
 
 const { values: args } = parseArgs({
   options: {
@@ -68,15 +68,14 @@ for (let round = 0; round < rounds; round++) {
   }
 }
 
-const profileOf = async (
-  contender: Job["contender"],
-  row: typeof chosen[number]
-): Promise<ReadonlyMap<string, number>> => {
-  const file = join(tmpdir(), `bench-${process.pid}.cpuprofile`)
-  const { calls } = await measure(built, { ...row.job, contender, port, profile: file })
-  const times = bySource(JSON.parse(readFileSync(file, "utf8")))
+/** Self time per call by source; of a cold start, which spends it in the loader, what is loaded. */
+const profileOf = async (contender: Job["contender"], { job }: Row): Promise<ReadonlyMap<string, number>> => {
+  const file = join(tmpdir(), `bench-${process.pid}.json`)
+  const { calls } = await measure(built, { ...job, contender, port, profile: file })
+  const { modules, profile }: Recorded = JSON.parse(readFileSync(file, "utf8"))
   rmSync(file)
-  return new Map(Array.from(times, ([source, us]) => [source, us / calls]))
+  if (job.warm === undefined) return byPackage(modules)
+  return new Map(Array.from(bySource(profile), ([source, us]) => [source, us / calls]))
 }
 
 const complete = args.rows === undefined && args.only === undefined && !args.quick && rounds >= 7

@@ -5,7 +5,9 @@
 import { writeFileSync, writeSync } from "node:fs"
 // A service has this loaded before it makes its first call, so the cold start does not count what it shares with fetch.
 import "node:http"
+import type { Profiler } from "node:inspector"
 import { Session } from "node:inspector/promises"
+import { registerHooks } from "node:module"
 import type { Contender, Open, Options } from "./contender.ts"
 import { recording } from "./fixture.ts"
 
@@ -25,7 +27,7 @@ export interface Job {
   readonly wire: Options["wire"]
   readonly warm?: Load
   readonly load: Load
-  /** Where to write a CPU profile of the load. */
+  /** Where to write what the load spent its time in. */
   readonly profile?: string
 }
 
@@ -34,6 +36,13 @@ export interface Measured {
   readonly cpuUs: number
   readonly wallMs: number
   readonly peakRssMb: number
+}
+
+/** What a profiled job leaves behind. */
+export interface Recorded {
+  readonly profile: Profiler.Profile
+  /** The modules that were loaded meanwhile. */
+  readonly modules: ReadonlyArray<string>
 }
 
 export const contenders = {
@@ -84,7 +93,16 @@ const measure = async (job: Job): Promise<Measured> => {
       client = open(options(job.load))
     }
   }
-  if (job.profile !== undefined) await session.post("Profiler.start")
+  const modules: Array<string> = []
+  if (job.profile !== undefined) {
+    registerHooks({
+      load(url, context, next) {
+        modules.push(url)
+        return next(url, context)
+      }
+    })
+    await session.post("Profiler.start")
+  }
   const spansBefore = client?.spans?.() ?? 0
   const cpu = process.cpuUsage()
   const began = performance.now()
@@ -98,7 +116,8 @@ const measure = async (job: Job): Promise<Measured> => {
 
   if (job.profile !== undefined) {
     const { profile } = await session.post("Profiler.stop")
-    writeFileSync(job.profile, JSON.stringify(profile))
+    const recorded: Recorded = { profile, modules }
+    writeFileSync(job.profile, JSON.stringify(recorded))
   }
   await client.flush?.()
   if (client.spans !== undefined && client.spans() - spansBefore < calls) throw new Error("not every call left a span")

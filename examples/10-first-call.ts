@@ -23,7 +23,7 @@ const main = program.pipe(Effect.provide(Claude.layerConfig))
 // #endregion
 
 const scripted = [
-  Answer.text("Air scatters the short waves of sunlight far more than the long ones, so blue reaches you from everywhere.")
+  Answer.text("Air scatters the short waves of sunlight far more than the long ones, so blue comes from everywhere.")
 ]
 
 main.pipe(Effect.provide(Api.layer(scripted)), NodeRuntime.runMain)

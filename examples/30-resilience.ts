@@ -49,31 +49,31 @@ const answerOrReason = (request: Claude.MessageRequest) =>
 const faults = [
   Answer.error(429, { message: "This request would exceed your rate limit.", retryAfter: "1 second" }),
   Answer.error(529, { message: "Overloaded" }),
-  Answer.reset("midStream", Answer.text("Fix race between reading and", { firstContent: "200 millis", pace: "60 millis" }))
+  Answer.reset("midStream", Answer.text("Fix race between reading", { firstContent: "200 millis", pace: "60 millis" }))
 ]
 
 const program = Effect.gen(function*() {
-  yield* title("1. An answer streams in")
-  yield* streamed
-  yield* Console.log("")
-  yield* showTrace
-
-  yield* title(
-    Api.isReal ? "2. A call with patience (nobody injects faults into it)" : "2. A call survives a 429, a 529 and a cut connection"
+  yield* section("1. An answer streams in", Effect.andThen(streamed, Console.log("")))
+  yield* section(
+    Api.isReal
+      ? "2. A call with patience (real: no faults injected)"
+      : "2. A call meets a 429, a 529 and a cut connection",
+    Effect.flatMap(retried, Console.log)
   )
-  yield* Console.log(yield* retried)
-  yield* showTrace
-
-  yield* title("3. A call that no retry can save fails at once")
-  yield* Console.log(yield* answerOrReason({ model: "claude-opus-9", prompt: "Hello?" }))
-  yield* showTrace
+  yield* section(
+    "3. A call that no retry can save fails at once",
+    Effect.flatMap(answerOrReason({ model: "claude-opus-9", prompt: "Hello?" }), Console.log)
+  )
 })
 
-const title = (text: string) => Console.log(`${styleText("bold", text)}\n`)
+const section = <E, R>(title: string, call: Effect.Effect<void, E, R>) =>
+  Console.log(`${styleText("bold", title)}\n`).pipe(
+    Effect.andThen(call),
+    Effect.ensuring(Effect.suspend(() => Console.log(`\n${trace}`)))
+  )
 
-// A call has ended when its last words are handed on: its trace is kept until they are printed.
+// A call ends when its last words are handed on, so its trace is kept until they are printed.
 let trace = ""
-const showTrace = Effect.suspend(() => Console.log(`\n${trace}`))
 const output = {
   write: (text: string) => trace = text,
   isTTY: process.stdout.isTTY,
@@ -84,7 +84,7 @@ const output = {
 const logger = Logger.make(({ fiber, message }) => {
   const { attempt, delay, reason } = fiber.getRef(References.CurrentLogAnnotations)
   if (String(message) !== "claude.retry") return
-  console.log(styleText("yellow", `attempt ${attempt}: ${reason}, again in ${Number(delay).toFixed(1)} s`))
+  console.log(styleText("yellow", `↻ attempt ${attempt}: ${reason}, again in ${Number(delay).toFixed(1)} s`))
 })
 
 const scripted = [

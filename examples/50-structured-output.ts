@@ -15,9 +15,11 @@ const Invoice = Schema.Struct({
   dueOn: Schema.DateTimeUtcFromString,
   lines: Schema.Array(Schema.Struct({ item: Schema.String, count: Schema.Int, euros: Schema.Int })),
   total: Schema.Int
-}).check(Schema.makeFilter(({ lines, total }) =>
-  total === lines.reduce((sum, line) => sum + line.count * line.euros, 0) || "total must be the sum of the lines"
-))
+}).check(
+  Schema.makeFilter(({ lines, total }) =>
+    total === lines.reduce((sum, line) => sum + line.count * line.euros, 0) || "total must be the sum of the lines"
+  )
+)
 
 const readInvoice = (mail: string) =>
   Claude.object(Invoice, {
@@ -37,20 +39,17 @@ const program = Effect.gen(function*() {
 })
 
 // Each request and its answer, as they pass by.
-const layer = Layer.unwrap(Effect.map(Claude.config, (options) =>
-  Claude.layer({
-    ...options,
-    telemetry: {
-      content: {
-        capture: ({ inputMessages, outputMessages }) => {
-          for (const { parts, role } of [...inputMessages.slice(-1), ...outputMessages]) {
-            console.log(styleText("bold", role))
-            console.log(parts.map((part) => part["content"]).join("\n") + "\n")
-          }
+const layer = Claude.layerConfigWith({
+  telemetry: {
+    content: {
+      capture: ({ inputMessages, outputMessages }) => {
+        for (const { parts, role } of [...inputMessages.slice(-1), ...outputMessages]) {
+          console.log(`${styleText("bold", role)}\n${parts.map(({ content }) => content).join("\n")}\n`)
         }
       }
     }
-  })))
+  }
+})
 
 const lines = [{ item: "desk", count: 3, euros: 250 }, { item: "chair", count: 12, euros: 40 }]
 const scripted = [

@@ -28,7 +28,6 @@ import { Accumulator } from "./decode/Accumulator.ts"
 import * as Event from "./decode/Event.ts"
 import * as Text from "./decode/Text.ts"
 import { TokenCount } from "./decode/TokenCount.ts"
-import * as Environment from "./internal/Environment.ts"
 import * as Settings from "./internal/Settings.ts"
 import type { Cost } from "./request/Cost.ts"
 import * as Request from "./request/Request.ts"
@@ -80,6 +79,8 @@ export class Claude extends Context.Service<Claude, {
   readonly message: (request: MessageRequest) => Effect.Effect<Message, ClaudeError.ClaudeError>
   readonly stream: (request: MessageRequest) => Stream.Stream<StreamEvent, ClaudeError.ClaudeError>
   readonly countTokens: (request: CountTokensRequest) => Effect.Effect<number, ClaudeError.ClaudeError>
+  /** How often `object` asks to correct, where no policy says. @default 1 */
+  readonly repair?: number | undefined
 }>()("effect-claude/Claude") {}
 
 // -----------------------------------------------------------------------------
@@ -162,8 +163,8 @@ const makeWith = Effect.fnUntraced(function*(
             path: operation === "chat" ? "/v1/messages" : "/v1/messages/count_tokens",
             body,
             policy,
-            // Headers of a JSON answer come when all of it is done.
-            timeouts: streamed ? timeouts : { ...timeouts, headers: total, firstContent: total, idle: total },
+            // Headers of a JSON answer come when all of it is done: only the deadline applies.
+            timeouts: streamed ? timeouts : { ...timeouts, headers: Infinity, firstContent: Infinity, idle: Infinity },
             total,
             deadline: span.startedAt + total,
             untilContent: stream,
@@ -192,13 +193,15 @@ const makeWith = Effect.fnUntraced(function*(
     return loop
   }
 
+  let waiting = 0
   const turn = (call: Call): Effect.Effect<void, ClaudeError.ClaudeFatalError, Scope.Scope> =>
     Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(semaphore.takeIfAvailable(1), (free) =>
+      // A permit that is free while others wait is theirs: they have been woken, and have not run yet.
+      Effect.flatMap(waiting === 0 ? semaphore.takeIfAvailable(1) : Effect.succeed(false), (free) =>
         free
           ? Effect.addFinalizer(() => semaphore.release(1))
           : Effect.acquireUseRelease(
-            call.span.queued(),
+            Effect.tap(call.span.queued(), () => Effect.sync(() => waiting++)),
             () => {
               const left = Effect.clockWith((clock) => Effect.succeed(call.deadline - clock.currentTimeMillisUnsafe()))
               return restore(Effect.flatMap(left, (left) =>
@@ -207,11 +210,13 @@ const makeWith = Effect.fnUntraced(function*(
                   orElse: () => Effect.fail(deadlineExceeded())
                 })))
             },
-            (since, exit) =>
-              call.span.dequeued(
+            (since, exit) => {
+              waiting--
+              return call.span.dequeued(
                 since,
                 Exit.isSuccess(exit) ? "granted" : Exit.hasInterrupts(exit) ? "cancelled" : "deadline"
               )
+            }
           ))
     )
 
@@ -383,7 +388,7 @@ const makeWith = Effect.fnUntraced(function*(
       (call, exit) => end(call, outcomeOf(exit), exit)
     )
 
-  return Claude.of({ message, stream, countTokens })
+  return Claude.of({ message, stream, countTokens, repair: settings.policy.repair })
 })
 
 /** @category constructors @since 0.1.0 */
@@ -436,23 +441,28 @@ export const layerTransport = (
 ): Layer.Layer<Claude, ClaudeError.ClaudeFatalError, Transport> => Layer.effect(Claude, make(options))
 
 /**
- * The options in the environment: ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL, CLAUDE_MODEL, CLAUDE_MAX_TOKENS,
- * CLAUDE_MAX_CONCURRENCY, CLAUDE_MAX_RETRIES, CLAUDE_TOTAL_TIMEOUT, CLAUDE_IDLE_TIMEOUT.
- *
- * @category options
- * @since 0.1.0
- */
-export const config: Config.Config<Options> = Environment.options
-
-/**
- * Claude as the environment says: see `config`.
+ * Claude as the environment says: ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL, CLAUDE_MODEL, CLAUDE_MAX_TOKENS,
+ * CLAUDE_MAX_CONCURRENCY, CLAUDE_MAX_RETRIES, CLAUDE_TOTAL_TIMEOUT, CLAUDE_IDLE_TIMEOUT; `options` are the rest.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig: Layer.Layer<Claude, ClaudeError.ClaudeFatalError | Config.ConfigError> = Layer.unwrap(
-  Effect.map(config, layer)
-)
+export const layerConfigWith = (
+  options: Options
+): Layer.Layer<Claude, ClaudeError.ClaudeFatalError | Config.ConfigError> =>
+  Layer.unwrap(Effect.gen(function*() {
+    // Loaded by those who use it.
+    const Environment = yield* Effect.promise(() => import("./internal/Environment.ts"))
+    return layer(Environment.merge(yield* Environment.options, options))
+  }))
+
+/**
+ * Claude as the environment says: see `layerConfigWith`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig: Layer.Layer<Claude, ClaudeError.ClaudeFatalError | Config.ConfigError> = layerConfigWith({})
 
 // -----------------------------------------------------------------------------
 // calls
@@ -487,7 +497,10 @@ export const object = <A, E, RD, RE>(
   schema: Schema.ConstraintCodec<A, E, RD, RE>,
   request: MessageRequest
 ): Effect.Effect<A, ClaudeError.ClaudeError, Claude | RD> =>
-  Effect.flatMap(CurrentPolicy, ({ repair = 1 }) => StructuredOutput.ask(schema, request, { ...Text, message, repair }))
+  Claude.use((claude) =>
+    Effect.flatMap(CurrentPolicy, ({ repair = claude.repair ?? 1 }) =>
+      StructuredOutput.ask(schema, request, { ...Text, message, repair }))
+  )
 
 /**
  * Asks, and answers the events as they come, in arrays as the network brought them.

@@ -15,7 +15,8 @@ import { Watchdog } from "./Watchdog.ts"
 /** What an attempt reads from: the transport's exchange. @internal */
 export interface Source<Head> {
   readonly response: Effect.Effect<Head, ClaudeError.ClaudeError>
-  readonly pull: Effect.Effect<ReadonlyArray<Uint8Array>, ClaudeError.ClaudeError | Cause.Done>
+  /** The next bytes; none at the end. */
+  readonly pull: Effect.Effect<ReadonlyArray<Uint8Array>, ClaudeError.ClaudeError>
   readonly fail: (error: ClaudeError.ClaudeError) => void
   readonly complete: () => void
 }
@@ -60,9 +61,6 @@ export interface Attempt<Event> {
   readonly pull: Pull.Pull<Array<Event>, ClaudeError.ClaudeError>
 }
 
-/** Stands for the bytes that do not come any more. */
-const endOfBody: ReadonlyArray<Uint8Array> = []
-
 /** Sends, and reads until the first content. @internal */
 export const open = <Head, Event, Failure>(
   options: AttemptOptions<Head, Event, Failure>
@@ -71,8 +69,6 @@ export const open = <Head, Event, Failure>(
     const { progress, source } = options
     const watchdog = new Watchdog(clock, options)
     const failure = () => progress.failure === undefined ? undefined : options.failure(progress.failure)
-    const read = Pull.catchDone(source.pull, () => Effect.succeed(endOfBody))
-
     const take = (events: Array<Event>): Array<Event> => {
       const deltas = progress.deltas
       const count = progress.add(events)
@@ -91,11 +87,12 @@ export const open = <Head, Event, Failure>(
         const error = failure()
         if (error !== undefined) return Effect.fail(error)
         watchdog.waits()
-        return Effect.flatMap(read, (bytes) => {
+        return Effect.flatMap(source.pull, (bytes) => {
           watchdog.rests()
-          const events = take(bytes === endOfBody ? decoder.end() : decoder.push(bytes))
+          const ended = bytes.length === 0
+          const events = take(ended ? decoder.end() : decoder.push(bytes))
           if (events.length > 0) return Effect.succeed(events)
-          return bytes === endOfBody && progress.failure === undefined ? Effect.fail(truncated()) : next
+          return ended && progress.failure === undefined ? Effect.fail(truncated()) : next
         })
       })
       return next

@@ -34,3 +34,11 @@ export const options: Config.Config<EnvironmentOptions> = Config.map(
     timeouts: { total, idle }
   })
 )
+
+/** What the environment says, and over it what the program says. */
+export const merge = <A extends ClientOptions>(environment: EnvironmentOptions, options: A) => ({
+  ...environment,
+  ...options,
+  defaults: { ...environment.defaults, ...options.defaults },
+  timeouts: { ...environment.timeouts, ...options.timeouts }
+})

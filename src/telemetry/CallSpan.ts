@@ -11,7 +11,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Metric from "effect/Metric"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
 import * as ClaudeError from "../ClaudeError.ts"
@@ -37,10 +37,12 @@ export interface CallTelemetry {
   readonly pricing: Pricing.Pricing
   readonly options: TelemetryOptions
   readonly series: (model: string) => RequestSeries
+  /** What a metric needs of a fiber's context. */
+  readonly metricContext: (context: Context.Context<never>) => Context.Context<never>
 }
 
 /** @internal */
-export const make = (options: Omit<CallTelemetry, "series">): CallTelemetry => {
+export const make = (options: Omit<CallTelemetry, "series" | "metricContext">): CallTelemetry => {
   const common = {
     [Attributes.operationName]: Attributes.operation.chat,
     [Attributes.providerName]: options.provider,
@@ -48,8 +50,23 @@ export const make = (options: Omit<CallTelemetry, "series">): CallTelemetry => {
     [Attributes.serverPort]: String(options.server.port)
   }
   const kept = new Map<string, RequestSeries>()
+  let small: Context.Context<never> | undefined
   return {
     ...options,
+    metricContext: (context) => {
+      const registry = Context.get(context, Metric.MetricRegistry)
+      const attributes = Context.get(context, Metric.CurrentMetricAttributes)
+      // A metric looks both up with each update, which takes longer the more the context holds: this one holds no more.
+      if (
+        small === undefined || Context.get(small, Metric.MetricRegistry) !== registry ||
+        Context.get(small, Metric.CurrentMetricAttributes) !== attributes
+      ) {
+        small = Context.make(Metric.MetricRegistry, registry).pipe(
+          Context.add(Metric.CurrentMetricAttributes, attributes)
+        ) as Context.Context<never>
+      }
+      return small
+    },
     series: (model) => {
       const label = Model.label(model)
       let series = kept.get(label)
@@ -140,7 +157,7 @@ export class CallSpan {
     this.telemetry = telemetry
     this.info = info
     this.span = span
-    this.context = context
+    this.context = telemetry.metricContext(context)
     this.clock = Context.get(context, Clock.Clock)
     this.startedAt = this.clock.currentTimeMillisUnsafe()
     this.series = telemetry.series(info.model)
@@ -156,7 +173,8 @@ export class CallSpan {
 
   /** A wait for the turn of a call begins; answers since when. */
   queued(): Effect.Effect<bigint> {
-    return Effect.sync(() => {
+    // A retry's backoff is over where its wait for a turn begins.
+    return Effect.map(this.backedOff("granted"), () => {
       this.add(this.series.queueDepth, 1)
       return this.clock.currentTimeNanosUnsafe()
     })
@@ -193,8 +211,6 @@ export class CallSpan {
   attempt(): Effect.Effect<Tracer.Span> {
     return Effect.suspend(() => {
       this.attempts++
-      const since = this.backoffSince
-      this.backoffSince = undefined
       this.add(this.series.activeRequests, 1)
       const { server } = this.telemetry
       const span = Effect.makeSpan(Attributes.attemptSpan, {
@@ -209,7 +225,7 @@ export class CallSpan {
           ...(this.attempts > 1 ? { [Attributes.httpRequestResendCount]: this.attempts - 1 } : undefined)
         }
       })
-      return since === undefined ? span : Effect.andThen(this.waitSpan("backoff", since, "granted"), span)
+      return this.backoffSince === undefined ? span : Effect.andThen(this.backedOff("granted"), span)
     })
   }
 
@@ -263,9 +279,7 @@ export class CallSpan {
       if (this.info.stream) this.add(this.series.activeStreams, -1)
       this.describe(outcome, error)
       if (this.info.operation === "chat") this.measure(now, error)
-      const interrupted = this.backoffSince
-      const told = interrupted === undefined ? Effect.void : this.waitSpan("backoff", interrupted, "cancelled")
-      return told.pipe(
+      return this.backedOff("cancelled").pipe(
         Effect.andThen(this.tell(outcome, error, message)),
         Effect.andThen(Effect.sync(() => this.span.end(this.clock.currentTimeNanosUnsafe(), outcome === "cancelled" ? Exit.void : exit)))
       )
@@ -399,6 +413,15 @@ export class CallSpan {
         this.within
       )
     )
+  }
+
+  /** Tells of a backoff that is over, where there was one. */
+  private backedOff(outcome: "granted" | "cancelled"): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const since = this.backoffSince
+      this.backoffSince = undefined
+      return since === undefined ? Effect.void : this.waitSpan("backoff", since, outcome)
+    })
   }
 
   private waitSpan(kind: Attributes.WaitKind, since: bigint, outcome: string): Effect.Effect<void> {

@@ -4,7 +4,6 @@
  * The producer pushes when it has something; the fiber is resumed in the same turn. When nobody pulls, bytes wait
  * here, and past a bound the producer is asked to pause.
  */
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type { ClaudeError } from "../ClaudeError.ts"
 import type { Exchange, ResponseHead } from "./Transport.ts"
@@ -23,7 +22,9 @@ export interface Producer {
   readonly abort: () => void
 }
 
-type Read = Effect.Effect<ReadonlyArray<Uint8Array>, ClaudeError | Cause.Done>
+type Read = Effect.Effect<ReadonlyArray<Uint8Array>, ClaudeError>
+
+const endOfBody: Read = Effect.succeed([])
 
 /** @internal */
 export class Mailbox implements Exchange {
@@ -49,7 +50,7 @@ export class Mailbox implements Exchange {
   readonly pull: Read = Effect.callback((resume) => {
     if (this.chunks.length > 0) resume(Effect.succeed(this.take()))
     else if (this.error !== undefined) resume(Effect.fail(this.error))
-    else if (this.ended) resume(Cause.done())
+    else if (this.ended) resume(endOfBody)
     else this.onRead = resume
   })
 
@@ -88,7 +89,7 @@ export class Mailbox implements Exchange {
     clearTimeout(this.drainTimer)
     const resume = this.onRead
     this.onRead = undefined
-    resume?.(Cause.done())
+    resume?.(endOfBody)
   }
 
   fail(error: ClaudeError): void {

@@ -5,7 +5,6 @@
  * It is closed with its scope: an unfinished one closes its socket there. Everything that makes a call dependable
  * stands on this, so replacing the transport replaces nothing else.
  */
-import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -29,8 +28,8 @@ export interface ResponseHead {
 export interface Exchange {
   /** Waits for a successful response's headers. */
   readonly response: Effect.Effect<ResponseHead, ClaudeError>
-  /** The next bytes of its body, whatever one or more network reads brought. */
-  readonly pull: Effect.Effect<ReadonlyArray<Uint8Array>, ClaudeError | Cause.Done>
+  /** The next bytes of its body, whatever one or more network reads brought; none at its end. */
+  readonly pull: Effect.Effect<ReadonlyArray<Uint8Array>, ClaudeError>
   /** Ends it: closes the socket and fails what waits, now and later. */
   readonly fail: (error: ClaudeError) => void
   /** All that matters has arrived: the connection may be kept if the body ends soon. */

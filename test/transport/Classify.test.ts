@@ -268,17 +268,17 @@ describe("no answer", () => {
     ) assert.strictEqual(verdict(Classify.fromThrown(thrown, NOW)), failed)
   })
 
-  const setups: ReadonlyArray<readonly [code: string, message?: string]> = [
-    ["UND_ERR_INVALID_ARG"],
-    ["ERR_INVALID_URL"],
-    ["ERR_SSL_WRONG_VERSION_NUMBER"],
-    ["ERR_SSL_PACKET_LENGTH_TOO_LONG"],
-    ["ERR_TLS_CERT_ALTNAME_INVALID"],
-    ["CERT_HAS_EXPIRED"],
-    ["CERT_UNTRUSTED"],
-    ["DEPTH_ZERO_SELF_SIGNED_CERT"],
-    ["SELF_SIGNED_CERT_IN_CHAIN"],
-    ["UNABLE_TO_VERIFY_LEAF_SIGNATURE"]
+  const setups: ReadonlyArray<string> = [
+    "UND_ERR_INVALID_ARG",
+    "ERR_INVALID_URL",
+    "ERR_SSL_WRONG_VERSION_NUMBER",
+    "ERR_SSL_PACKET_LENGTH_TOO_LONG",
+    "ERR_TLS_CERT_ALTNAME_INVALID",
+    "CERT_HAS_EXPIRED",
+    "CERT_UNTRUSTED",
+    "DEPTH_ZERO_SELF_SIGNED_CERT",
+    "SELF_SIGNED_CERT_IN_CHAIN",
+    "UNABLE_TO_VERIFY_LEAF_SIGNATURE"
   ]
 
   it.each(setups)("%s is a misconfiguration in disguise", (code) => {
