@@ -13,7 +13,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
-import type * as Tracer from "effect/Tracer"
+import * as References from "effect/References"
+import * as Tracer from "effect/Tracer"
 import * as ClaudeError from "../ClaudeError.ts"
 import * as Cost from "../request/Cost.ts"
 import * as Model from "../request/Model.ts"
@@ -36,20 +37,21 @@ export interface CallTelemetry {
   readonly server: { readonly url: string; readonly address: string; readonly port: number }
   readonly pricing: Pricing.Pricing
   readonly options: TelemetryOptions
-  readonly series: (model: string) => RequestSeries
+  readonly series: (model: string, operation: CallInfo["operation"]) => RequestSeries
+  /** Calls that wait for their turn. */
+  readonly queue: { depth: number }
   /** What a metric needs of a fiber's context. */
   readonly metricContext: (context: Context.Context<never>) => Context.Context<never>
 }
 
 /** @internal */
-export const make = (options: Omit<CallTelemetry, "series" | "metricContext">): CallTelemetry => {
+export const make = (options: Omit<CallTelemetry, "series" | "metricContext" | "queue">): CallTelemetry => {
   const common = {
-    [Attributes.operationName]: Attributes.operation.chat,
     [Attributes.providerName]: options.provider,
     [Attributes.serverAddress]: options.server.address,
     [Attributes.serverPort]: String(options.server.port)
   }
-  const kept = new Map<string, RequestSeries>()
+  const kept = { chat: new Map<string, RequestSeries>(), countTokens: new Map<string, RequestSeries>() }
   let small: Context.Context<never> | undefined
   return {
     ...options,
@@ -67,10 +69,14 @@ export const make = (options: Omit<CallTelemetry, "series" | "metricContext">): 
       }
       return small
     },
-    series: (model) => {
+    queue: { depth: 0 },
+    series: (model, operation) => {
       const label = Model.label(model)
-      let series = kept.get(label)
-      if (series === undefined) kept.set(label, series = new RequestSeries(common, label))
+      let series = kept[operation].get(label)
+      if (series === undefined) {
+        const labels = { [Attributes.operationName]: Attributes.operation[operation], ...common }
+        kept[operation].set(label, series = new RequestSeries(labels, label))
+      }
       return series
     }
   }
@@ -94,7 +100,7 @@ export interface CallInfo {
 export const begin = (telemetry: CallTelemetry, info: CallInfo): Effect.Effect<CallSpan> =>
   Effect.contextWith((context: Context.Context<never>) =>
     Effect.map(
-      Effect.makeSpan(`${Attributes.operation[info.operation]} ${info.model}`, {
+      makeSpan(`${Attributes.operation[info.operation]} ${info.model}`, {
         kind: "client",
         attributes: callAttributes(telemetry, info)
       }),
@@ -147,9 +153,12 @@ export class CallSpan {
   private reasoning = 0
   private waited = 0
   private firstContentAt: number | undefined
+  /** Of the latest attempt, as far as it had any. */
+  private attemptContentAt: number | undefined
   private lastContentAt = 0
   private maxGap = 0
   private backoffSince: bigint | undefined
+  private queueDepth = 0
   private message: Message | undefined
   private ended = false
 
@@ -160,7 +169,7 @@ export class CallSpan {
     this.context = telemetry.metricContext(context)
     this.clock = Context.get(context, Clock.Clock)
     this.startedAt = this.clock.currentTimeMillisUnsafe()
-    this.series = telemetry.series(info.model)
+    this.series = telemetry.series(info.model, info.operation)
     if (info.stream) this.add(this.series.activeStreams, 1)
   }
 
@@ -176,6 +185,7 @@ export class CallSpan {
     // A retry's backoff is over where its wait for a turn begins.
     return Effect.map(this.backedOff("granted"), () => {
       this.add(this.series.queueDepth, 1)
+      this.queueDepth = ++this.telemetry.queue.depth
       return this.clock.currentTimeNanosUnsafe()
     })
   }
@@ -184,6 +194,7 @@ export class CallSpan {
   dequeued(since: bigint, outcome: "granted" | "cancelled" | "deadline"): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.add(this.series.queueDepth, -1)
+      this.telemetry.queue.depth--
       return this.waitSpan("concurrency", since, outcome)
     })
   }
@@ -202,8 +213,8 @@ export class CallSpan {
         [Attributes.retryDelay]: seconds,
         ...(hint === undefined ? undefined : { [Attributes.retryHint]: hint })
       }
-      this.span.event(Attributes.retryEvent, now, facts)
-      return Effect.logInfo(Attributes.retryEvent).pipe(Effect.annotateLogs(facts), this.within)
+      this.write(() => this.span.event(Attributes.retryEvent, now, facts))
+      return this.log(Effect.logInfo(Attributes.retryEvent), facts)
     })
   }
 
@@ -211,9 +222,10 @@ export class CallSpan {
   attempt(): Effect.Effect<Tracer.Span> {
     return Effect.suspend(() => {
       this.attempts++
+      this.attemptContentAt = undefined
       this.add(this.series.activeRequests, 1)
       const { server } = this.telemetry
-      const span = Effect.makeSpan(Attributes.attemptSpan, {
+      const span = makeSpan(Attributes.attemptSpan, {
         kind: "client",
         parent: this.span,
         attributes: {
@@ -232,16 +244,21 @@ export class CallSpan {
   /** Its response's headers came. */
   responded(span: Tracer.Span, head: { readonly status: number; readonly headers: { readonly get: (name: string) => string | null } }): void {
     this.requestId = head.headers.get("request-id") ?? undefined
-    span.attribute(Attributes.httpResponseStatusCode, head.status)
-    if (this.requestId !== undefined) span.attribute(Attributes.requestId, this.requestId)
+    this.write(() => {
+      span.attribute(Attributes.httpResponseStatusCode, head.status)
+      if (this.requestId !== undefined) span.attribute(Attributes.requestId, this.requestId)
+    })
   }
 
   /** A read brought content. */
   content(now: number): void {
     if (this.firstContentAt === undefined) {
       this.firstContentAt = now
-      this.span.event(Attributes.firstContentEvent, this.clock.currentTimeNanosUnsafe())
-    } else {
+      this.write(() => this.span.event(Attributes.firstContentEvent, this.clock.currentTimeNanosUnsafe()))
+    }
+    // What lies between two attempts is no gap of a stream.
+    if (this.attemptContentAt === undefined) this.attemptContentAt = now
+    else {
       const gap = now - this.lastContentAt
       if (gap > this.maxGap) this.maxGap = gap
       this.record(this.series.response(this.responseLabel()).timePerOutputChunk, gap / 1000)
@@ -255,18 +272,15 @@ export class CallSpan {
     this.message = envelope ?? this.message
     if (envelope !== undefined) this.bill(envelope)
     const error = errorOf(exit)
-    const outcome: Attributes.Outcome = error !== undefined ? "error" : Exit.isSuccess(exit) ? "success" : "cancelled"
-    if (error !== undefined) {
-      span.attribute(Attributes.errorType, error.type)
-      if (error.status !== undefined) span.attribute(Attributes.httpResponseStatusCode, error.status)
-      if (error.requestId !== undefined) span.attribute(Attributes.requestId, error.requestId)
-    }
-    this.record(
-      this.series.response(this.responseLabel()).attempts(error === undefined ? outcome : `${outcome} ${error.type}`),
-      1
-    )
-    // Given up is no failure: its status stays unset.
-    span.end(this.clock.currentTimeNanosUnsafe(), outcome === "cancelled" ? Exit.void : exit)
+    const outcome = Exit.isSuccess(exit) ? "success" : error !== undefined || Exit.hasDies(exit) ? "error" : "cancelled"
+    const type = outcome === "error" ? error?.type ?? unknownError : ""
+    this.record(this.series.response(this.responseLabel()).attempts(type === "" ? outcome : `${outcome} ${type}`), 1)
+    this.write(() => {
+      if (type !== "") span.attribute(Attributes.errorType, type)
+      if (error?.status !== undefined) span.attribute(Attributes.httpResponseStatusCode, error.status)
+      if (error?.requestId !== undefined) span.attribute(Attributes.requestId, error.requestId)
+    })
+    this.finish(span, outcome, exit)
   }
 
   /** The call has ended. `message` is the whole answer, for those who capture content. */
@@ -275,20 +289,22 @@ export class CallSpan {
       if (this.ended) return Effect.void
       this.ended = true
       const now = this.clock.currentTimeMillisUnsafe()
-      const error = errorOf(exit)
+      // Who leaves a stream may do so with a failure of its own, which is none of the call's.
+      const error = outcome === "error" ? errorOf(exit) : undefined
+      const type = outcome === "error" ? error?.type ?? unknownError : ""
       if (this.info.stream) this.add(this.series.activeStreams, -1)
-      this.describe(outcome, error)
-      if (this.info.operation === "chat") this.measure(now, error)
+      this.write(() => this.describe(outcome, type, error))
+      if (this.info.operation === "chat") this.measure(now, type)
       return this.backedOff("cancelled").pipe(
-        Effect.andThen(this.tell(outcome, error, message)),
-        Effect.andThen(Effect.sync(() => this.span.end(this.clock.currentTimeNanosUnsafe(), outcome === "cancelled" ? Exit.void : exit)))
+        Effect.andThen(this.tell(error, message)),
+        Effect.andThen(Effect.sync(() => this.finish(this.span, outcome, exit)))
       )
     })
   }
 
   /** The answer of a token count. */
   counted(tokens: number): void {
-    this.span.attribute(Attributes.countedInputTokens, tokens)
+    this.write(() => this.span.attribute(Attributes.countedInputTokens, tokens))
   }
 
   // ---------------------------------------------------------------------------
@@ -305,18 +321,18 @@ export class CallSpan {
     this.cost = this.unpriced || cost === undefined ? undefined : this.cost === undefined ? cost : Cost.add(this.cost, cost)
   }
 
-  private describe(outcome: Attributes.Outcome, error: ClaudeError.ClaudeError | undefined): void {
+  private describe(outcome: Attributes.Outcome, type: string, error: ClaudeError.ClaudeError | undefined): void {
     const { message, span, usage } = this
-    span.attribute(Attributes.outcome, outcome)
+    span.attribute(Attributes.outcome, outcome === "error" && this.attempts === 0 ? "rejected" : outcome)
     span.attribute(Attributes.attemptCount, this.attempts)
     if (this.waited > 0) span.attribute(Attributes.waitTotal, this.waited)
-    if (error !== undefined) span.attribute(Attributes.errorType, error.type)
+    if (type !== "") span.attribute(Attributes.errorType, type)
     const requestId = error?.requestId ?? this.requestId
     if (requestId !== undefined) span.attribute(Attributes.requestId, requestId)
     if (message !== undefined) {
       span.attribute(Attributes.responseId, message.id)
       span.attribute(Attributes.responseModel, message.model)
-      span.attribute(Attributes.responseFinishReasons, [outcome === "success" ? message.stop_reason ?? "error" : "error"])
+      span.attribute(Attributes.responseFinishReasons, [message.stop_reason ?? "error"])
       if (message.stop_reason != null) span.attribute(Attributes.stopReason, message.stop_reason)
       if (message.usage.service_tier != null) span.attribute(Attributes.responseServiceTier, message.usage.service_tier)
       const writes = message.usage.cache_creation
@@ -343,10 +359,9 @@ export class CallSpan {
     }
   }
 
-  private measure(now: number, error: ClaudeError.ClaudeError | undefined): void {
+  private measure(now: number, type: string): void {
     const series = this.series.response(this.responseLabel())
-    const type = error?.type ?? ""
-    const { usage } = this
+    const { message, usage } = this
     this.record(series.duration(type), (now - this.startedAt) / 1000)
     if (usage !== undefined) {
       this.record(series.inputTokens, allInput(usage))
@@ -356,12 +371,14 @@ export class CallSpan {
       if (usage.cache_read_input_tokens > 0) this.record(series.cacheReadTokens, usage.cache_read_input_tokens)
       if (usage.cache_creation_input_tokens > 0) this.record(series.cacheWriteTokens, usage.cache_creation_input_tokens)
       if (this.reasoning > 0) this.record(series.reasoningTokens, this.reasoning)
+    } else {
+      for (const counter of series.unknownUsage) this.record(counter, 0)
     }
     if (this.firstContentAt !== undefined && this.info.streamed) {
       this.record(series.timeToFirstChunk, (this.firstContentAt - this.startedAt) / 1000)
       this.record(series.maxGap, this.maxGap / 1000)
-      const seconds = (this.lastContentAt - this.firstContentAt) / 1000
-      if (seconds > 0 && usage !== undefined) this.record(series.outputTokenRate, usage.output_tokens / seconds)
+      const seconds = (this.lastContentAt - (this.attemptContentAt ?? this.lastContentAt)) / 1000
+      if (seconds > 0 && message !== undefined) this.record(series.outputTokenRate, message.usage.output_tokens / seconds)
     }
     if (this.cost !== undefined) {
       for (const [component, amount] of Object.entries(this.cost.components)) {
