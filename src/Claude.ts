@@ -91,7 +91,7 @@ export class Claude extends Context.Service<Claude, {
 export type Policy = Settings.Policy
 
 /** @category options @since 0.1.0 */
-export interface Options extends Settings.ClientOptions, Omit<AnthropicTransport.AnthropicTransportOptions, "connections"> {}
+export interface Options extends Settings.ClientOptions, AnthropicTransport.AnthropicTransportOptions {}
 
 const CurrentPolicy = Context.Reference<Policy>("effect-claude/Claude/CurrentPolicy", { defaultValue: () => nothing })
 const nothing: Policy = {}
@@ -222,13 +222,13 @@ const makeWith = Effect.fnUntraced(function*(
 
   /** Sends a request; its span ends, and its permit and its socket are free, with the scope. */
   const exchange = Effect.fnUntraced(function*(
-    call: Call
+    call: Call,
+    progress: CallSpan.Progress
   ): Effect.fn.Return<Sent, ClaudeError.ClaudeError, Scope.Scope> {
     yield* turn(call)
-    const accumulator = call.accumulator = new Accumulator()
     const span = yield* Effect.acquireRelease(
       call.span.attempt(),
-      (span, exit) => Effect.sync(() => call.span.settled(span, accumulator.envelope, exit))
+      (span, exit) => Effect.sync(() => call.span.settled(span, progress, exit))
     )
     const traceparent = call.span.traceparent(span)
     const exchange = yield* transport.open({
@@ -254,12 +254,12 @@ const makeWith = Effect.fnUntraced(function*(
   })
 
   const attempt = (call: Call) =>
-    Effect.flatMap(exchange(call), (sent) =>
-      Attempt.open({
-        ...reading(call, sent),
-        decoder: (head) => Event.decoderFor(head.headers.get("content-type")),
-        progress: call.accumulator
-      }))
+    Effect.suspend(() => {
+      const progress = call.accumulator = new Accumulator()
+      const decoder = (head: ResponseHead) => Event.decoderFor(head.headers.get("content-type"))
+      return Effect.flatMap(exchange(call, progress), (sent) =>
+        Attempt.open({ ...reading(call, sent), decoder, progress }))
+    })
 
   const fold = (
     call: Call,
@@ -298,32 +298,36 @@ const makeWith = Effect.fnUntraced(function*(
       const clock = yield* Clock.Clock
       const call = yield* Effect.acquireRelease(
         begin(Request.resolve(request, settings.defaults, clock.currentTimeMillisUnsafe()), "chat", true),
-        // Whoever has not ended it by now has left it: a consumer that took enough, an interruption, or a defect.
-        (call, exit) => end(call, Exit.hasDies(exit) ? "error" : "cancelled", exit)
+        // What has not ended by now was left by its consumer, whose own failure is none of the call's.
+        (call) => end(call, "cancelled", Exit.void)
       )
       const retry = again(call)
 
-      /** Each attempt has a scope of its own in the stream's, closed as soon as it has ended. */
+      /** Each attempt has a scope of its own, closed as soon as it has ended, or given up with the stream's. */
       const opened = Effect.suspend(() => {
-        const own = Scope.forkUnsafe(scope)
-        return attempt(call).pipe(
-          Scope.provide(own),
-          Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(own, exit) : Effect.void),
-          Effect.map(({ held, pull }) => ({ held, pull, close: (exit: Exit.Exit<unknown, unknown>) => Scope.close(own, exit) }))
+        const own = Scope.makeUnsafe()
+        const close = (exit: Exit.Exit<unknown, unknown>) => Scope.close(own, exit)
+        return Effect.andThen(
+          Scope.addFinalizer(scope, close(left)),
+          attempt(call).pipe(
+            Scope.provide(own),
+            Effect.onExit((exit) => Exit.isFailure(exit) ? close(exit) : Effect.void),
+            Effect.map(({ held, pull }) => ({ held, pull, close }))
+          )
         )
       })
       const failing = <A>(effect: Effect.Effect<A, ClaudeError.ClaudeError>) =>
-        Effect.catch(effect, (error) => {
-          const last = final(call, error)
-          return Effect.andThen(end(call, "error", Exit.fail(last)), Effect.fail(last))
+        Effect.catchCause(effect, (cause) => {
+          const failed = Exit.failCause(Cause.map(cause, (error) => final(call, error)))
+          return Cause.hasInterruptsOnly(cause) ? failed : Effect.andThen(end(call, "error", failed), failed)
         })
 
       let current = yield* failing(retrying(retry, opened))
 
       /** Hands on an array of events; the last one frees all that the call holds before its consumer sees it. */
-      const emit = (events: StreamEvents): Effect.Effect<StreamEvents> =>
+      const emit = (events: StreamEvents): Effect.Effect<StreamEvents, ClaudeError.ClaudeError> =>
         call.accumulator.isComplete
-          ? current.close(Exit.void).pipe(
+          ? failing(current.close(Exit.void)).pipe(
             Effect.andThen(Effect.suspend(() => {
               events[events.length - 1] = { type: "message_stop", ...receipt(call) }
               return end(call, "success", Exit.void)
@@ -363,7 +367,9 @@ const makeWith = Effect.fnUntraced(function*(
           onSuccess: (events) => emit(toPublic(events)),
           onFailure: (cause) => {
             const error = cause.reasons.find(Cause.isFailReason)?.error
-            return error === undefined || Cause.isDone(error) ? Effect.failCause(cause) : broke(error)
+            if (Cause.isDone(error)) return Effect.failCause(cause)
+            // Without a failure it is a defect or an interruption.
+            return error === undefined ? failing(Effect.failCause(cause as Cause.Cause<never>)) : broke(error)
           }
         })
       })
@@ -376,9 +382,13 @@ const makeWith = Effect.fnUntraced(function*(
         begin(Request.resolveCount(request, settings.defaults, clock.currentTimeMillisUnsafe()), "countTokens", false)
       ),
       (call) => {
-        const attempt = Effect.flatMap(exchange(call), (sent) => {
+        const attempt = Effect.suspend(() => {
           const count = new TokenCount()
-          return Effect.map(Attempt.open({ ...reading(call, sent), progress: count, decoder: () => count }), () => count.tokens)
+          return Effect.flatMap(exchange(call, count), (sent) =>
+            Effect.map(
+              Attempt.open({ ...reading(call, sent), decoder: () => count, progress: count }),
+              () => count.tokens
+            ))
         })
         return retrying(again(call), Effect.scoped(attempt)).pipe(
           Effect.tap((tokens) => Effect.sync(() => call.span.counted(tokens))),
@@ -399,6 +409,9 @@ export const make = (
     const settings = Settings.resolve(options)
     return "_tag" in settings ? Effect.fail(settings) : makeWith(settings)
   })
+
+/** How an attempt ends that its consumer gave up. */
+const left = Exit.interrupt()
 
 const end = (call: Call, outcome: Outcome, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
   call.span.end(outcome, exit, () => call.accumulator.partial())
@@ -426,7 +439,7 @@ export const layer = (options: Options): Layer.Layer<Claude, ClaudeError.ClaudeF
     const settings = Settings.resolve(options)
     if ("_tag" in settings) return Effect.fail(settings)
     return Effect.succeed(Layer.effect(Claude, makeWith(settings)).pipe(
-      Layer.provide(Layer.effect(Transport, AnthropicTransport.make({ ...options, connections: settings.concurrency })))
+      Layer.provide(Layer.effect(Transport, AnthropicTransport.make(options)))
     ))
   }))
 

@@ -3,7 +3,10 @@ import { Effect, Redacted, Schema, Stream } from "effect"
 import { Claude, ClaudeError } from "effect-claude"
 import { ClaudeSimulator } from "effect-claude/testing"
 
-const layer = Claude.layer({ apiKey: Redacted.make("sk-test"), defaults: { model: "claude-opus-5-5", max_tokens: 1024 } })
+const layer = Claude.layer({
+  apiKey: Redacted.make("sk-test"),
+  defaults: { model: "claude-opus-5-5", max_tokens: 1024 }
+})
 
 export const text: Effect.Effect<string, ClaudeError.ClaudeError, Claude.Claude> = Claude.text({ prompt: "Say hello." })
 
@@ -12,15 +15,18 @@ export const object: Effect.Effect<{ readonly city: string }, ClaudeError.Claude
   { prompt: "Name a city." }
 )
 
-export const chars: Effect.Effect<number, ClaudeError.ClaudeError, Claude.Claude> = Claude.streamText({ prompt: "Say hello." }).pipe(
+export const chars: Effect.Effect<number, ClaudeError.ClaudeError, Claude.Claude> = Claude.streamText({
+  prompt: "Say hello."
+}).pipe(
   Claude.withPolicy({ onBreak: "restart" }),
   Stream.runFold(() => 0, (sum, part) => sum + part.length)
 )
 
-export const recovered: Effect.Effect<string, ClaudeError.ClaudeRetryableError | ClaudeError.ClaudeFatalError> = text.pipe(
-  Effect.catchReason("ClaudeRetryableError", "RateLimited", () => Effect.succeed("later")),
-  Effect.provide(layer)
-)
+export const recovered: Effect.Effect<string, ClaudeError.ClaudeRetryableError | ClaudeError.ClaudeFatalError> = text
+  .pipe(
+    Effect.catchReason("ClaudeRetryableError", "RateLimited", () => Effect.succeed("later")),
+    Effect.provide(layer)
+  )
 
 export const fatal: Effect.Effect<string, ClaudeError.ClaudeRetryableError> = text.pipe(
   Effect.catchTag("ClaudeFatalError", (error) => Effect.succeed(error.message)),

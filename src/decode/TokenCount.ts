@@ -9,6 +9,8 @@ export class TokenCount {
   isComplete = false
   failure: ErrorEvent | undefined
   readonly deltas = 0
+  /** A count is no message. */
+  readonly envelope: undefined = undefined
   private readonly chunks: Array<Uint8Array> = []
 
   push(bytes: ReadonlyArray<Uint8Array>): Array<never> {

@@ -22,6 +22,9 @@ export type WaitKind = "concurrency" | "backoff"
 /** How a call ended. */
 export type Outcome = "success" | "error" | "cancelled"
 
+/** An error before anything was sent is told apart. */
+export type ToldOutcome = Outcome | "rejected"
+
 // gen_ai
 export const operationName = "gen_ai.operation.name"
 export const providerName = "gen_ai.provider.name"
@@ -77,9 +80,15 @@ export const outcome = "claude.outcome"
 export const costAmount = "claude.cost.amount"
 export const costCurrency = "claude.cost.currency"
 export const costSource = "claude.cost.source"
+export const costComponent = "claude.cost.component"
 export const pricingVersion = "claude.pricing.version"
 export const tenant = "claude.tenant"
 export const tag = (name: string) => `claude.tag.${name}`
+export const telemetrySignal = "claude.telemetry.signal"
+export const telemetryReason = "claude.telemetry.reason"
+export const retryReasonLabel = "claude.retry.reason"
+
+// of the event and the log claude.retry
 export const retryAttempt = "attempt"
 export const retryReason = "reason"
 export const retryDelay = "delay"

@@ -133,6 +133,12 @@ const callAttributes = (telemetry: CallTelemetry, info: CallInfo): Record<string
   return attributes
 }
 
+/** What an attempt has of a message. @internal */
+export interface Progress {
+  /** The message, without its content. */
+  readonly envelope?: Message | undefined
+}
+
 /** One call. @internal */
 export class CallSpan {
   readonly span: Tracer.Span
@@ -230,7 +236,9 @@ export class CallSpan {
         parent: this.span,
         attributes: {
           [Attributes.httpRequestMethod]: "POST",
-          [Attributes.urlFull]: `${server.url}${this.info.operation === "chat" ? "/v1/messages" : "/v1/messages/count_tokens"}`,
+          [Attributes.urlFull]: `${server.url}${
+            this.info.operation === "chat" ? "/v1/messages" : "/v1/messages/count_tokens"
+          }`,
           [Attributes.serverAddress]: server.address,
           [Attributes.serverPort]: server.port,
           [Attributes.attemptNumber]: this.attempts,
@@ -242,7 +250,10 @@ export class CallSpan {
   }
 
   /** Its response's headers came. */
-  responded(span: Tracer.Span, head: { readonly status: number; readonly headers: { readonly get: (name: string) => string | null } }): void {
+  responded(
+    span: Tracer.Span,
+    head: { readonly status: number; readonly headers: { readonly get: (name: string) => string | null } }
+  ): void {
     this.requestId = head.headers.get("request-id") ?? undefined
     this.write(() => {
       span.attribute(Attributes.httpResponseStatusCode, head.status)
@@ -266,8 +277,8 @@ export class CallSpan {
     this.lastContentAt = now
   }
 
-  /** An attempt has ended, and this is what it had of a message. */
-  settled(span: Tracer.Span, envelope: Message | undefined, exit: Exit.Exit<unknown, unknown>): void {
+  /** An attempt has ended, and this is how far it came. */
+  settled(span: Tracer.Span, { envelope }: Progress, exit: Exit.Exit<unknown, unknown>): void {
     this.add(this.series.activeRequests, -1)
     this.message = envelope ?? this.message
     if (envelope !== undefined) this.bill(envelope)
@@ -284,9 +295,16 @@ export class CallSpan {
   }
 
   /** The call has ended. `message` is the whole answer, for those who capture content. */
-  end(outcome: Attributes.Outcome, exit: Exit.Exit<unknown, unknown>, message: () => Message | undefined): Effect.Effect<void> {
+  end(
+    outcome: Attributes.Outcome,
+    exit: Exit.Exit<unknown, unknown>,
+    message: () => Message | undefined
+  ): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (this.ended) return Effect.void
+      if (this.backoffSince !== undefined) {
+        return Effect.andThen(this.backedOff("cancelled"), this.end(outcome, exit, message))
+      }
       this.ended = true
       const now = this.clock.currentTimeMillisUnsafe()
       // Who leaves a stream may do so with a failure of its own, which is none of the call's.
@@ -295,10 +313,7 @@ export class CallSpan {
       if (this.info.stream) this.add(this.series.activeStreams, -1)
       this.write(() => this.describe(outcome, type, error))
       if (this.info.operation === "chat") this.measure(now, type)
-      return this.backedOff("cancelled").pipe(
-        Effect.andThen(this.tell(error, message)),
-        Effect.andThen(Effect.sync(() => this.finish(this.span, outcome, exit)))
-      )
+      return Effect.andThen(this.tell(error, message), Effect.sync(() => this.finish(this.span, outcome, exit)))
     })
   }
 
@@ -318,7 +333,11 @@ export class CallSpan {
     const cost = Cost.of(this.telemetry.pricing, priced, usage, this.startedAt)
     if (cost === undefined) this.unpriced = true
     // A sum with an unknown part is unknown.
-    this.cost = this.unpriced || cost === undefined ? undefined : this.cost === undefined ? cost : Cost.add(this.cost, cost)
+    this.cost = this.unpriced || cost === undefined
+      ? undefined
+      : this.cost === undefined
+      ? cost
+      : Cost.add(this.cost, cost)
   }
 
   private describe(outcome: Attributes.Outcome, type: string, error: ClaudeError.ClaudeError | undefined): void {
@@ -378,7 +397,9 @@ export class CallSpan {
       this.record(series.timeToFirstChunk, (this.firstContentAt - this.startedAt) / 1000)
       this.record(series.maxGap, this.maxGap / 1000)
       const seconds = (this.lastContentAt - (this.attemptContentAt ?? this.lastContentAt)) / 1000
-      if (seconds > 0 && message !== undefined) this.record(series.outputTokenRate, message.usage.output_tokens / seconds)
+      if (seconds > 0 && message !== undefined) {
+        this.record(series.outputTokenRate, message.usage.output_tokens / seconds)
+      }
     }
     if (this.cost !== undefined) {
       for (const [component, amount] of Object.entries(this.cost.components)) {
@@ -388,48 +409,37 @@ export class CallSpan {
   }
 
   /** What goes to the logs: a final failure, once, and content where it is asked for. */
-  private tell(
-    outcome: Attributes.Outcome,
-    error: ClaudeError.ClaudeError | undefined,
-    message: () => Message | undefined
-  ): Effect.Effect<void> {
+  private tell(error: ClaudeError.ClaudeError | undefined, message: () => Message | undefined): Effect.Effect<void> {
+    const failure = error === undefined ? Effect.void : this.log(Effect.logWarning(Attributes.exceptionLog), {
+      [Attributes.exceptionType]: `${error._tag}/${error.reason._tag}`,
+      [Attributes.exceptionMessage]: error.message,
+      [Attributes.errorType]: error.type
+    })
     const { content } = this.telemetry.options
-    const failure = error === undefined ? Effect.void : Effect.logWarning(Attributes.exceptionLog).pipe(
-      Effect.annotateLogs({
-        [Attributes.exceptionType]: `${error._tag}/${error.reason._tag}`,
-        [Attributes.exceptionMessage]: error.message,
-        [Attributes.errorType]: error.type
-      }),
-      this.within
-    )
-    if (content?.capture === undefined || content.capture === "off" || this.info.operation !== "chat") return failure
-    const captured = Content.make(this.info.params, message(), content.redact)
-    if (typeof content.capture === "function") {
-      const hook = content.capture
-      // A hook that throws loses its own record and nothing else.
-      return Effect.andThen(failure, Effect.ignore(Effect.try(() => hook(captured))))
+    const capture = content?.capture ?? "off"
+    if (capture === "off" || this.info.operation !== "chat") return failure
+    const lost = () => this.lost("content")
+    try {
+      const captured = Content.make(this.info.params, message(), content?.redact, lost)
+      if (typeof capture === "function") {
+        // A hook that fails, at once or later, loses its own record and nothing else.
+        Promise.resolve(capture(captured)).catch(lost)
+      } else if (capture === "span") {
+        for (const [name, value] of Object.entries(Content.attributes(captured))) this.span.attribute(name, value)
+      } else {
+        const facts = { ...Object.fromEntries(this.span.attributes), ...Content.attributes(captured) }
+        // It was asked for, so it is written whatever the level of other logs.
+        const details = Effect.provideService(
+          Effect.logDebug(Attributes.inferenceDetails),
+          References.MinimumLogLevel,
+          "Debug"
+        )
+        return Effect.andThen(failure, this.log(details, facts))
+      }
+    } catch {
+      lost()
     }
-    const written = {
-      ...(captured.systemInstructions === undefined
-        ? undefined
-        : { [Attributes.systemInstructions]: JSON.stringify(captured.systemInstructions) }),
-      [Attributes.inputMessages]: JSON.stringify(captured.inputMessages),
-      [Attributes.outputMessages]: JSON.stringify(captured.outputMessages),
-      ...(captured.toolDefinitions === undefined
-        ? undefined
-        : { [Attributes.toolDefinitions]: JSON.stringify(captured.toolDefinitions) })
-    }
-    if (content.capture === "span") {
-      for (const [name, value] of Object.entries(written)) this.span.attribute(name, value)
-      return failure
-    }
-    return Effect.andThen(
-      failure,
-      Effect.logDebug(Attributes.inferenceDetails).pipe(
-        Effect.annotateLogs({ ...Object.fromEntries(this.span.attributes), ...written, [Attributes.outcome]: outcome }),
-        this.within
-      )
-    )
+    return failure
   }
 
   /** Tells of a backoff that is over, where there was one. */
@@ -448,21 +458,48 @@ export class CallSpan {
     this.record(this.series.wait(`${kind} ${outcome}`), seconds)
     if (seconds <= 0.001 && outcome === "granted") return Effect.void
     // Made after the fact, so that a call which did not wait has no span for it.
-    return Effect.map(Effect.tracer, (tracer) => {
-      const span = tracer.span({
-        name: Attributes.waitSpan(kind),
-        parent: Option.some(this.span),
-        annotations: Context.empty(),
-        links: [],
-        startTime: since,
-        kind: "internal",
-        root: false,
-        sampled: this.span.sampled
-      })
-      span.attribute(Attributes.waitKind, kind)
-      span.attribute(Attributes.waitOutcome, outcome)
-      span.end(now, Exit.void)
-    })
+    return Effect.map(Effect.tracer, (tracer) =>
+      this.write(() => {
+        const span = tracer.span({
+          name: Attributes.waitSpan(kind),
+          parent: Option.some(this.span),
+          annotations: Context.empty(),
+          links: [],
+          startTime: since,
+          kind: "internal",
+          root: false,
+          sampled: this.span.sampled
+        })
+        span.attribute(Attributes.waitKind, kind)
+        span.attribute(Attributes.waitOutcome, outcome)
+        if (kind === "concurrency") span.attribute(Attributes.waitQueueDepth, this.queueDepth)
+        span.end(now, Exit.void)
+      }))
+  }
+
+  /** Writes to a span. Whatever a tracer throws stays here. */
+  private write(write: () => void): void {
+    try {
+      write()
+    } catch {
+      this.lost("span")
+    }
+  }
+
+  private finish(span: Tracer.Span, outcome: Attributes.Outcome, exit: Exit.Exit<unknown, unknown>): void {
+    // Given up is no failure: its status stays unset.
+    this.write(() => span.end(this.clock.currentTimeNanosUnsafe(), outcome === "cancelled" ? Exit.void : exit))
+  }
+
+  private log(log: Effect.Effect<void>, facts: Record<string, unknown>): Effect.Effect<void> {
+    return Effect.annotateLogs(log, facts).pipe(
+      this.within,
+      Effect.catchDefect(() => Effect.sync(() => this.lost("log")))
+    )
+  }
+
+  private lost(signal: "span" | "log" | "content"): void {
+    this.record(this.series.lost(signal), 1)
   }
 
   private readonly within = <A>(effect: Effect.Effect<A>): Effect.Effect<A> =>
@@ -485,11 +522,32 @@ export class CallSpan {
 const allInput = (usage: ClaudeError.Usage): number =>
   usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens
 
+/** A defect's `error.type`. */
+const unknownError = "_OTHER"
+
 const errorOf = (exit: Exit.Exit<unknown, unknown>): ClaudeError.ClaudeError | undefined => {
   if (Exit.isSuccess(exit)) return undefined
   for (const reason of exit.cause.reasons) {
-    // Only `ClaudeError` can be in the failure channel of a call.
-    if (Cause.isFailReason(reason)) return reason.error as ClaudeError.ClaudeError
+    // Not by schema, which would read all that a partial message holds.
+    if (Cause.isFailReason(reason) && isClaudeError(reason.error)) return reason.error
   }
   return undefined
 }
+
+const isClaudeError = (u: unknown): u is ClaudeError.ClaudeError =>
+  u instanceof ClaudeError.ClaudeRetryableError || u instanceof ClaudeError.ClaudeFatalError
+
+/** A span, also where the tracer throws: then one that nobody sees. */
+const makeSpan = (name: string, options: Tracer.SpanOptionsNoTrace): Effect.Effect<Tracer.Span> =>
+  Effect.catchDefect(Effect.makeSpan(name, options), () =>
+    Effect.sync(() =>
+      new Tracer.NativeSpan({
+        name,
+        parent: Option.none(),
+        annotations: Context.empty(),
+        links: [],
+        startTime: 0n,
+        kind: "client",
+        sampled: false
+      })
+    ))

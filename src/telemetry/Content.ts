@@ -6,6 +6,7 @@
  */
 import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
 import * as Predicate from "effect/Predicate"
+import * as Attributes from "./Attributes.ts"
 
 /** The content of one call, in the shape of OpenTelemetry's GenAI conventions. @category models @since 0.1.0 */
 export interface Content {
@@ -13,6 +14,7 @@ export interface Content {
   readonly inputMessages: ReadonlyArray<ChatMessage>
   readonly outputMessages: ReadonlyArray<ChatMessage>
   readonly toolDefinitions?: ReadonlyArray<unknown> | undefined
+  readonly stopSequences?: ReadonlyArray<string> | undefined
 }
 
 /** @category models @since 0.1.0 */
@@ -38,37 +40,60 @@ export interface ContentOptions {
 /** What stands where a redactor failed. */
 const withheld = "[withheld: the redactor failed]"
 
-/** Reads a request and what was answered. @internal */
+/** Reads a request and what was answered; `failed` hears of each text that could not be redacted. @internal */
 export const make = (
   params: object,
   message: Message | undefined,
-  redact: (text: string) => string = (text) => text
+  redact: (text: string) => string = (text) => text,
+  failed: () => void = () => {}
 ): Content => {
-  const safe = (value: unknown): unknown => {
-    if (typeof value === "string") {
-      try {
-        return redact(value)
-      } catch {
-        return withheld
-      }
+  const text = (value: string): string => {
+    try {
+      return redact(value)
+    } catch {
+      failed()
+      return withheld
     }
-    if (Array.isArray(value)) return value.map(safe)
-    if (Predicate.isObject(value)) return Object.fromEntries(Object.entries(value).map(([key, value]) => [key, safe(value)]))
-    return value
   }
-  const request = params as { system?: unknown; messages?: unknown; tools?: unknown }
+  const safe = (value: unknown): unknown =>
+    typeof value === "string" ?
+      text(value)
+      : Array.isArray(value) ?
+      value.map(safe)
+      : Predicate.isObject(value) ?
+      safeFields(value)
+      : value
+  const safeFields = (value: object) =>
+    Object.fromEntries(Object.entries(value).map(([key, value]) => [key, safe(value)]))
+  // What a part is, and whose, is no text of a prompt: without it nobody could read the rest.
+  const named = <A extends object>(value: A): A => ({
+    ...value,
+    ...safeFields(Object.fromEntries(Object.entries(value).filter(([key]) => !names.has(key))))
+  })
+  const all = (content: unknown) => parts(content).map(named)
+  const request = params as { system?: unknown; messages?: unknown; tools?: unknown; stop_sequences?: unknown }
   return {
-    ...(request.system === undefined ? undefined : { systemInstructions: parts(request.system).map(safe) as Array<Part> }),
+    ...(request.system === undefined ? undefined : { systemInstructions: all(request.system) }),
     inputMessages: (Array.isArray(request.messages) ? request.messages : []).map((message) => ({
       role: String(message.role),
-      parts: parts(message.content).map(safe) as Array<Part>
+      parts: all(message.content)
     })),
-    outputMessages: message === undefined
-      ? []
-      : [{ role: message.role, parts: parts(message.content).map(safe) as Array<Part> }],
-    ...(Array.isArray(request.tools) ? { toolDefinitions: request.tools.map(safe) } : undefined)
+    outputMessages: message === undefined ? [] : [{ role: message.role, parts: all(message.content) }],
+    ...(Array.isArray(request.tools) ? { toolDefinitions: request.tools.map(named) } : undefined),
+    ...(Array.isArray(request.stop_sequences) ? { stopSequences: request.stop_sequences.map(text) } : undefined)
   }
 }
+
+/** Content as a span and a log can hold it: each part of it as JSON. @internal */
+export const attributes = (content: Content): Record<string, unknown> => ({
+  ...(content.systemInstructions && { [Attributes.systemInstructions]: JSON.stringify(content.systemInstructions) }),
+  [Attributes.inputMessages]: JSON.stringify(content.inputMessages),
+  [Attributes.outputMessages]: JSON.stringify(content.outputMessages),
+  ...(content.toolDefinitions && { [Attributes.toolDefinitions]: JSON.stringify(content.toolDefinitions) }),
+  ...(content.stopSequences && { [Attributes.requestStopSequences]: content.stopSequences })
+})
+
+const names: ReadonlySet<string> = new Set(["type", "id", "name"])
 
 const parts = (content: unknown): ReadonlyArray<Part> =>
   typeof content === "string"
@@ -89,7 +114,12 @@ const part = (block: Record<string, unknown> & { readonly type: string }): Part 
     case "tool_result":
       return { type: "tool_call_response", id: block["tool_use_id"], response: block["content"] }
     case "server_tool_use":
-      return { type: "server_tool_call", id: block["id"], name: block["name"], server_tool_call: block["input"] }
+      return {
+        type: "server_tool_call",
+        id: block["id"],
+        name: block["name"],
+        server_tool_call: { ...block["input"] as object, type: block["name"] }
+      }
     default:
       return block
   }

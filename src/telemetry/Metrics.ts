@@ -102,6 +102,9 @@ const outputTokenRate = histogram(
 const cost = counter("claude.client.cost", "{USD}", "What calls cost, by component")
 const overflow = counter("claude.telemetry.overflow", "{event}", "What telemetry could not record, by reason")
 
+const lost = (signal: string, reason: string) =>
+  overflow({ [Attributes.telemetrySignal]: signal, [Attributes.telemetryReason]: reason })
+
 /** Keeps what `make` makes of each label. */
 const keep = <A>(make: (label: string) => A): (label: string) => A => {
   const kept = new Map<string, A>()
@@ -122,6 +125,7 @@ export class RequestSeries {
   readonly queueDepth: Gauge
   readonly wait: (kindAndOutcome: string) => Histogram
   readonly retryDelay: (reason: string) => Histogram
+  readonly lost: (signal: string) => Counter
   readonly response: (model: string) => ResponseSeries
 
   constructor(common: Labels, model: string) {
@@ -137,7 +141,8 @@ export class RequestSeries {
         [Attributes.waitOutcome]: outcome!
       })
     })
-    this.retryDelay = keep((reason) => retryDelay({ ...labels, reason }))
+    this.retryDelay = keep((reason) => retryDelay({ ...labels, [Attributes.retryReasonLabel]: reason }))
+    this.lost = keep((signal) => lost(signal, "failed"))
     this.response = keep((response) => new ResponseSeries({ ...common, ...labels }, response))
   }
 }
@@ -157,6 +162,8 @@ export class ResponseSeries {
   readonly cacheWriteTokens: Counter
   readonly reasoningTokens: Counter
   readonly attempts: (outcomeAndError: string) => Counter
+  /** Counted with nothing where no usage was received, so that every operation is in them. */
+  readonly unknownUsage: ReadonlyArray<Counter>
   readonly cost: (componentAndSource: string) => Counter
   readonly unpriced: Counter
 
@@ -176,6 +183,10 @@ export class ResponseSeries {
     this.cacheReadTokens = cacheReadTokens(modality)
     this.cacheWriteTokens = cacheWriteTokens(modality)
     this.reasoningTokens = reasoningTokens(modality)
+    const unknown = { ...labels, [Attributes.tokenModality]: "unknown" }
+    this.unknownUsage = [inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, reasoningTokens].map((counter) =>
+      counter(unknown)
+    )
     this.attempts = keep((key) => {
       const [outcome, error] = key.split(" ")
       return attempts({
@@ -189,10 +200,10 @@ export class ResponseSeries {
       return cost({
         ...onlyModel,
         ...(model === "" ? undefined : { [Attributes.responseModel]: model }),
-        component: component!,
-        source: source!
+        [Attributes.costComponent]: component!,
+        [Attributes.costSource]: source!
       })
     })
-    this.unpriced = overflow({ signal: "cost", reason: "unpriced" })
+    this.unpriced = lost("cost", "unpriced")
   }
 }

@@ -16,7 +16,7 @@ import type * as Arr from "effect/Array"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { schemaUrl } from "./Attributes.ts"
+import { schemaUrl, serverPort } from "./Attributes.ts"
 import { isOwnName, isUnit, scope } from "./Instrumentation.ts"
 
 // -----------------------------------------------------------------------------
@@ -130,6 +130,8 @@ const withoutUnit = (metric: MetricData): MetricData => {
   // The producer makes its points anew for each collection, so they are safe to change.
   for (const { attributes } of metric.dataPoints) {
     for (const name of Object.keys(attributes)) if (isUnit(name)) delete attributes[name]
+    // Labels are strings with Effect; by the conventions a port is none.
+    if (serverPort in attributes) attributes[serverPort] = Number(attributes[serverPort])
   }
   return metric
 }

@@ -1,12 +1,12 @@
 /**
  * What Effect's OTLP exporter writes, mended to the telemetry contract, just before it is serialized.
  *
- * Status stays unset on success, the unit of a metric is no label, doubles stay doubles where their value is whole, and the
- * library's data stands under a scope and a schema of its own.
+ * Status stays unset on success, the unit of a metric is no label, doubles stay doubles where their value is whole, a port
+ * is a number, captured content is structured in logs, and the library's data stands under a scope and a schema of its own.
  */
 import type { LogsData } from "effect/observability/OtlpLogger"
 import type { MetricsData } from "effect/observability/OtlpMetrics"
-import type { KeyValue } from "effect/observability/OtlpResource"
+import type { AnyValue, KeyValue } from "effect/observability/OtlpResource"
 import type { OtlpSerialization } from "effect/observability/OtlpSerialization"
 import type { TraceData } from "effect/observability/OtlpTracer"
 import * as Attributes from "./Attributes.ts"
@@ -19,6 +19,7 @@ import { isOwnName, isUnit, scope } from "./Instrumentation.ts"
 type Serialization = OtlpSerialization["Service"]
 type Span = TraceData["resourceSpans"][number]["scopeSpans"][number]["spans"][number]
 type Metric = MetricsData["resourceMetrics"][number]["scopeMetrics"][number]["metrics"][number]
+type NumberPoint = NonNullable<Metric["sum"]>["dataPoints"][number]
 type LogRecord = NonNullable<LogsData["resourceLogs"][number]["scopeLogs"][number]["logRecords"]>[number]
 
 const statusUnset = { code: 0 } as const
@@ -59,7 +60,7 @@ export const mend = (self: Serialization): Serialization => ({
             ...(own ? ownScope : group),
             logRecords: logRecords.map((record) => ({
               ...record,
-              attributes: withDoubles(record.attributes, doublesOf(record.body?.stringValue))
+              attributes: mendLog(record.attributes, record.body?.stringValue)
             }))
           }))
         )
@@ -81,7 +82,8 @@ const mendSpan = (span: Span, own: boolean): Span => ({
 
 const mendMetric = (metric: Metric): Metric => ({
   ...metric,
-  ...(metric.sum && { sum: { ...metric.sum, dataPoints: metric.sum.dataPoints.map(withoutUnit) } }),
+  ...(metric.sum &&
+    { sum: { ...metric.sum, dataPoints: metric.sum.dataPoints.map(withCount(metric)).map(withoutUnit) } }),
   ...(metric.gauge && { gauge: { dataPoints: metric.gauge.dataPoints.map(withoutUnit) } }),
   ...(metric.summary && { summary: { dataPoints: metric.summary.dataPoints.map(withoutUnit) } }),
   ...(metric.histogram && {
@@ -99,8 +101,56 @@ const mendMetric = (metric: Metric): Metric => ({
 
 const withoutUnit = <Point extends { attributes?: Array<KeyValue> }>(point: Point): Point => ({
   ...point,
-  attributes: point.attributes?.filter((attribute) => !isUnit(attribute.key)) ?? []
+  // Labels are strings with Effect; by the conventions a port is none.
+  attributes:
+    point.attributes?.filter((attribute) => !isUnit(attribute.key)).map((attribute) =>
+      attribute.key === Attributes.serverPort
+        ? { key: attribute.key, value: { intValue: Number(attribute.value.stringValue) } }
+        : attribute
+    ) ?? []
 })
+
+/** Tokens are counted in whole numbers, and typed so. */
+const withCount = ({ name }: Metric) => (point: NumberPoint): NumberPoint => {
+  const { asDouble, ...rest } = point
+  return name.startsWith("gen_ai.") && typeof asDouble === "number" && Number.isInteger(asDouble)
+    ? { ...rest, asInt: asDouble }
+    : point
+}
+
+const mendLog = (attributes: Array<KeyValue>, body: string | null | undefined): Array<KeyValue> => {
+  const mended = withDoubles(attributes, doublesOf(body))
+  return body !== Attributes.inferenceDetails ?
+    mended :
+    mended.map((attribute) =>
+      structured.has(attribute.key) ? { key: attribute.key, value: parsed(attribute.value) } : attribute
+    )
+}
+
+/** Content, which is JSON until here: a log's attributes hold its structure, of which Effect's exporter would make strings. */
+const structured: ReadonlySet<string> = new Set([
+  Attributes.systemInstructions,
+  Attributes.inputMessages,
+  Attributes.outputMessages,
+  Attributes.toolDefinitions
+])
+
+const parsed = (value: AnyValue): AnyValue => {
+  try {
+    return anyValue(JSON.parse(value.stringValue ?? ""))
+  } catch {
+    return value
+  }
+}
+
+const anyValue = (json: unknown): AnyValue => {
+  if (typeof json === "string") return { stringValue: json }
+  if (typeof json === "boolean") return { boolValue: json }
+  if (typeof json === "number") return Number.isSafeInteger(json) ? { intValue: json } : { doubleValue: json }
+  if (Array.isArray(json)) return { arrayValue: { values: json.map(anyValue) } }
+  const values = Object.entries(json ?? {}).map(([key, value]) => ({ key, value: anyValue(value) }))
+  return json === null ? {} : { kvlistValue: { values } }
+}
 
 /** Attributes that are doubles by contract, also where their value is whole. */
 const doubles: ReadonlySet<string> = new Set([

@@ -32,8 +32,6 @@ export interface AnthropicTransportOptions {
   readonly client?: AnthropicClient | undefined
   /** An undici dispatcher of your own, for a proxy or a private certificate authority; it stays yours to close. */
   readonly dispatcher?: Dispatcher | undefined
-  /** How many connections there may be. */
-  readonly connections: number
 }
 
 /** Longer than any timeout of ours; the longest that one timer takes. */
@@ -94,7 +92,8 @@ export const make = Effect.fnUntraced(function*(
   return Transport.of({
     open,
     server: {
-      url: client.baseURL.replace(/\/+$/, ""),
+      // Without the credentials that a URL may carry.
+      url: `${url.origin}${url.pathname}`.replace(/\/+$/, ""),
       address: url.hostname,
       port: url.port === "" ? (url.protocol === "http:" ? 80 : 443) : Number(url.port)
     },
@@ -104,12 +103,14 @@ export const make = Effect.fnUntraced(function*(
 
 /** Two parameters travel as headers: the SDK's own `create` moves them, its `post` does not. */
 const withHeaderParams = (body: TransportRequest["body"], headers: TransportRequest["headers"]) => {
+  // No timeout of the SDK's is in force, so none is told.
+  const own = { ...headers, "x-stainless-timeout": null }
   const { user_profile_id, workspace_id, ...rest } = body as { user_profile_id?: unknown; workspace_id?: unknown }
-  if (user_profile_id == null && workspace_id == null) return { body, headers }
+  if (user_profile_id == null && workspace_id == null) return { body, headers: own }
   return {
     body: rest,
     headers: {
-      ...headers,
+      ...own,
       ...(user_profile_id == null ? undefined : { "anthropic-user-profile-id": String(user_profile_id) }),
       ...(workspace_id == null ? undefined : { "anthropic-workspace-id": String(workspace_id) })
     }
@@ -139,7 +140,7 @@ const makeClient = Effect.fnUntraced(function*(
   }
   // Loaded with the first layer, not with the library: both are large.
   const [{ Anthropic }, dispatcher] = yield* Effect.promise(() =>
-    Promise.all([import("@anthropic-ai/sdk/client"), options.dispatcher ?? makeAgent(options.connections)])
+    Promise.all([import("@anthropic-ai/sdk/client"), options.dispatcher ?? makeAgent()])
   )
   if (options.dispatcher === undefined) {
     yield* Effect.addFinalizer(() => Effect.promise(() => dispatcher.destroy()))
@@ -156,9 +157,10 @@ const makeClient = Effect.fnUntraced(function*(
 })
 
 /** HTTP/1.1, a connection a call: on a shared HTTP/2 one, one reset ends many calls and a cancelled one goes unseen. */
-const makeAgent = async (connections: number): Promise<Dispatcher> => {
+const makeAgent = async (): Promise<Dispatcher> => {
   const Agent = await loadAgent()
-  return new Agent({ allowH2: false, connections, headersTimeout: 0, bodyTimeout: 0, pipelining: 1 })
+  // As many connections as there are calls: those are bounded, and a body that is late to end delays no other.
+  return new Agent({ allowH2: false, connections: null, headersTimeout: 0, bodyTimeout: 0, pipelining: 1 })
 }
 
 /** The Agent alone loads in a third of the time that all of undici takes; it has no types and no promise of its own. */

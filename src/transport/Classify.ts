@@ -84,13 +84,7 @@ export const fromStatus = (failure: StatusFailure, now: number): ClaudeError.Cla
       return retryable(new ClaudeError.Overloaded({}))
   }
   if (status >= 500 || code === "thread_continue_in_flight") return retryable(new ClaudeError.ServerError({}))
-  if (status < 400) {
-    return ClaudeError.retryable(
-      new ClaudeError.InvalidResponse({}),
-      `${message}. The API does not redirect: check the base URL.`,
-      details
-    )
-  }
+  if (status < 400) return fatal(new ClaudeError.Misconfigured({ option: "baseURL" }), "The API does not redirect: check the base URL.")
   return fatal(new ClaudeError.InvalidRequest({}), "The request must change before it is sent again.")
 }
 

@@ -41,17 +41,31 @@ export class Mailbox implements Exchange {
   private onHead: ((effect: Effect.Effect<ResponseHead, ClaudeError>) => void) | undefined
   private onRead: ((effect: Read) => void) | undefined
 
+  /** A read that is given up takes nothing with it: what comes waits for the next one. */
+  private readonly forget = Effect.sync(() => {
+    this.onHead = undefined
+    this.onRead = undefined
+  })
+
   readonly response: Effect.Effect<ResponseHead, ClaudeError> = Effect.callback((resume) => {
     if (this.error !== undefined) resume(Effect.fail(this.error))
     else if (this.head !== undefined) resume(Effect.succeed(this.head))
-    else this.onHead = resume
+    else {
+      this.onHead = resume
+      return this.forget
+    }
+    return undefined
   })
 
   readonly pull: Read = Effect.callback((resume) => {
     if (this.chunks.length > 0) resume(Effect.succeed(this.take()))
     else if (this.error !== undefined) resume(Effect.fail(this.error))
     else if (this.ended) resume(endOfBody)
-    else this.onRead = resume
+    else {
+      this.onRead = resume
+      return this.forget
+    }
+    return undefined
   })
 
   /** Names the producer; one that comes after the end is aborted at once. */

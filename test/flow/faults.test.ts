@@ -151,14 +151,8 @@ describe.each(names)("whatever a transport does, %s ends and leaves nothing behi
   }
 
   it.effect("a pull ends too early", () =>
-    check(once(atPull(1, Cause.done())), name, (exit) =>
+    check(once(atPull(1, Effect.succeed([]))), name, (exit) =>
       assert.match(tell(exit), /^fail (StreamInterrupted|InvalidResponse)$/)))
-
-  it.effect("a pull brings nothing, for a while", () =>
-    check(once((exchange) => {
-      let count = 0
-      return { ...over(exchange), pull: Effect.suspend(() => ++count < 5 ? Effect.succeed([]) : exchange.pull) }
-    }), name, (exit) => assert.strictEqual(tell(exit), "success")))
 
   it.effect("completing dies", () =>
     check(once((exchange) => ({ ...over(exchange), complete: explode })), name, verdicts.dies))
@@ -264,10 +258,10 @@ describe("whatever a stream's consumer does", () => {
       const words: Array<string> = []
       const reader = Effect.gen(function*() {
         for (;;) {
-          // Each read is given up after 300 ms, and taken up again 300 ms later.
+          // Each read is given up after 300 ms, and taken up again while more has come.
           const read = yield* Effect.option(Effect.timeout(pull, "300 millis").pipe(Effect.map((texts) => words.push(...texts))))
           if (read._tag === "None" && words.join("") === "a b c d e f g") return
-          yield* Effect.sleep("300 millis")
+          yield* Effect.sleep("1900 millis")
         }
       })
       const fiber = yield* Effect.forkChild(reader)
