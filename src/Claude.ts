@@ -250,7 +250,7 @@ const makeWith = Effect.fnUntraced(function*(
     deadline: call.deadline,
     untilContent: call.untilContent,
     onHead: sent.onHead,
-    onContent: (now: number) => call.span.content(now)
+    onContent: (now: number) => call.span.content(now, call.accumulator)
   })
 
   const attempt = (call: Call) =>

@@ -161,7 +161,8 @@ export class RetryBudget {
 
 // A declaration, since `standard` is made while this module loads.
 function duration(name: string, input: Duration.Input): Duration.Duration {
-  const parsed = Duration.fromInput(input)
+  // Duration reads NaN as zero.
+  const parsed = Duration.fromInput(Number.isNaN(input) ? -1 : input)
   if (parsed._tag === "None" || !(Duration.toMillis(parsed.value) >= 0)) {
     throw new RangeError(`RetryPolicy.make: ${name} is ${String(input)}; expected a duration such as "2 seconds"`)
   }

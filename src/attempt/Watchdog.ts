@@ -64,6 +64,8 @@ export class Watchdog {
     const consider = (left: number, error: () => ClaudeError.ClaudeError) => {
       if (left < nearest.in) nearest = { in: left, error }
     }
+    // First, so that of two that are due at once the call's own end is told.
+    if (!(untilContent && this.phase === "content")) consider(deadline - now, deadlineExceeded)
     const elapsed = now - this.startedAt
     if (this.phase === "request") consider(timeouts.headers - elapsed, () => timedOut("headers", timeouts.headers))
     if (this.phase !== "content") {
@@ -72,7 +74,6 @@ export class Watchdog {
     if (this.phase !== "request" && this.waitingSince !== undefined) {
       consider(this.waitingSince + timeouts.idle - now, () => timedOut("idle", timeouts.idle))
     }
-    if (!(untilContent && this.phase === "content")) consider(deadline - now, deadlineExceeded)
     // A phase or a read may begin while the watchdog sleeps: it wakes in time for the shortest that could follow.
     if (nearest.in > timeouts.idle) return { in: timeouts.idle, error: nearest.error }
     return nearest

@@ -23,6 +23,9 @@ export interface Components {
   readonly serverTool?: number
 }
 
+/** The names of all components. @internal */
+export const componentNames = ["input", "cacheRead", "cacheWrite5m", "cacheWrite1h", "output", "serverTool"] as const
+
 /** @category models @since 0.1.0 */
 export interface Cost {
   /** The sum of the components, in `currency`. */

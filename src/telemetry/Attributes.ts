@@ -38,6 +38,8 @@ export const responseId = "gen_ai.response.id"
 export const responseModel = "gen_ai.response.model"
 export const responseFinishReasons = "gen_ai.response.finish_reasons"
 export const responseTimeToFirstChunk = "gen_ai.response.time_to_first_chunk"
+/** What the names of metrics that count tokens begin with. */
+export const usageMetrics = "gen_ai.client.inference.usage."
 export const usageInputTokens = "gen_ai.usage.input_tokens"
 export const usageOutputTokens = "gen_ai.usage.output_tokens"
 export const usageCacheReadTokens = "gen_ai.usage.cache_read.input_tokens"

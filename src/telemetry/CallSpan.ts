@@ -161,6 +161,7 @@ export class CallSpan {
   private firstContentAt: number | undefined
   /** Of the latest attempt, as far as it had any. */
   private attemptContentAt: number | undefined
+  private chunks: Metric.Metric<number, unknown> | undefined
   private lastContentAt = 0
   private maxGap = 0
   private backoffSince: bigint | undefined
@@ -262,17 +263,20 @@ export class CallSpan {
   }
 
   /** A read brought content. */
-  content(now: number): void {
+  content(now: number, { envelope }: Progress): void {
     if (this.firstContentAt === undefined) {
       this.firstContentAt = now
       this.write(() => this.span.event(Attributes.firstContentEvent, this.clock.currentTimeNanosUnsafe()))
     }
-    // What lies between two attempts is no gap of a stream.
-    if (this.attemptContentAt === undefined) this.attemptContentAt = now
-    else {
+    if (this.attemptContentAt === undefined || this.chunks === undefined) {
+      // What lies between two attempts is no gap of a stream.
+      this.attemptContentAt = now
+      this.message = envelope ?? this.message
+      this.chunks = this.series.response(this.responseLabel()).timePerOutputChunk
+    } else {
       const gap = now - this.lastContentAt
       if (gap > this.maxGap) this.maxGap = gap
-      this.record(this.series.response(this.responseLabel()).timePerOutputChunk, gap / 1000)
+      this.record(this.chunks, gap / 1000)
     }
     this.lastContentAt = now
   }
@@ -402,8 +406,10 @@ export class CallSpan {
       }
     }
     if (this.cost !== undefined) {
-      for (const [component, amount] of Object.entries(this.cost.components)) {
-        if (amount > 0) this.record(series.cost(`${component} ${this.cost.source}`), amount)
+      const { components, source } = this.cost
+      for (const component of Cost.componentNames) {
+        const amount = components[component]
+        if (amount !== undefined && amount > 0) this.record(series.cost(component, source), amount)
       }
     } else if (this.unpriced) this.record(series.unpriced, 1)
   }

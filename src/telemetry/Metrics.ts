@@ -5,6 +5,8 @@
  * model is `other`, and no id ever becomes a label.
  */
 import * as Metric from "effect/Metric"
+import type { Components } from "../request/Cost.ts"
+import type * as Pricing from "../request/Pricing.ts"
 import * as Attributes from "./Attributes.ts"
 
 type Histogram = Metric.Histogram<number>
@@ -102,6 +104,15 @@ const outputTokenRate = histogram(
 const cost = counter("claude.client.cost", "{USD}", "What calls cost, by component")
 const overflow = counter("claude.telemetry.overflow", "{event}", "What telemetry could not record, by reason")
 
+const componentLabels: Readonly<Record<keyof Components, string>> = {
+  input: "input",
+  cacheRead: "cache_read",
+  cacheWrite5m: "cache_write_5m",
+  cacheWrite1h: "cache_write_1h",
+  output: "output",
+  serverTool: "server_tool"
+}
+
 const lost = (signal: string, reason: string) =>
   overflow({ [Attributes.telemetrySignal]: signal, [Attributes.telemetryReason]: reason })
 
@@ -164,7 +175,7 @@ export class ResponseSeries {
   readonly attempts: (outcomeAndError: string) => Counter
   /** Counted with nothing where no usage was received, so that every operation is in them. */
   readonly unknownUsage: ReadonlyArray<Counter>
-  readonly cost: (componentAndSource: string) => Counter
+  readonly cost: (component: keyof Components, source: Pricing.Source) => Counter
   readonly unpriced: Counter
 
   constructor(request: Labels, model: string) {
@@ -195,15 +206,11 @@ export class ResponseSeries {
         ...(error ? { [Attributes.errorType]: error } : undefined)
       })
     })
-    this.cost = keep((key) => {
-      const [component, source] = key.split(" ")
-      return cost({
-        ...onlyModel,
-        ...(model === "" ? undefined : { [Attributes.responseModel]: model }),
-        [Attributes.costComponent]: component!,
-        [Attributes.costSource]: source!
-      })
-    })
+    const models = model === "" ? onlyModel : { ...onlyModel, [Attributes.responseModel]: model }
+    const costs = keep((source) =>
+      keep((component) => cost({ ...models, [Attributes.costComponent]: component, [Attributes.costSource]: source }))
+    )
+    this.cost = (component, source) => costs(source)(componentLabels[component])
     this.unpriced = lost("cost", "unpriced")
   }
 }

@@ -113,7 +113,7 @@ const withoutUnit = <Point extends { attributes?: Array<KeyValue> }>(point: Poin
 /** Tokens are counted in whole numbers, and typed so. */
 const withCount = ({ name }: Metric) => (point: NumberPoint): NumberPoint => {
   const { asDouble, ...rest } = point
-  return name.startsWith("gen_ai.") && typeof asDouble === "number" && Number.isInteger(asDouble)
+  return name.startsWith(Attributes.usageMetrics) && typeof asDouble === "number" && Number.isInteger(asDouble)
     ? { ...rest, asInt: asDouble }
     : point
 }

@@ -192,6 +192,8 @@ class WebReader implements Producer {
   start(response: Response): void {
     if (response.body === null) return this.mailbox.end()
     this.reader = response.body.getReader()
+    // A client that does not mind its signal answers also after the call was given up.
+    if (this.controller.signal.aborted) return this.abort()
     this.next()
   }
 

@@ -81,6 +81,8 @@ export const makeFetch = (dispatcher: Dispatcher): typeof globalThis.fetch => {
       }
       const handler = new Handler(url, mailbox, resolve, reject)
       mailbox.attach(handler)
+      // Dispatched, it would cost an idle connection: undici closes the one that an aborted request comes to.
+      if (handler.aborted) return reject(aborted)
       dispatcher.dispatch({
         origin: last.origin,
         path: last.path,
@@ -107,7 +109,7 @@ class Handler implements Dispatcher.DispatchHandler {
   private readonly resolve: (response: DispatchedResponse) => void
   private readonly reject: (error: Error) => void
   private controller: Dispatcher.DispatchController | undefined
-  private aborted = false
+  aborted = false
   private responded = false
   private errorBody: { chunks: Array<Buffer>; bytes: number; done: (text: string) => void } | undefined
 

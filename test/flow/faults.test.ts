@@ -191,7 +191,7 @@ describe.each(names)("whatever a transport does, %s ends and leaves nothing behi
 })
 
 describe("whatever a stream's consumer does", () => {
-  const consumers = {
+  const consumers: Record<string, Effect.Effect<never, unknown>> = {
     "fails with a text": Effect.fail("the consumer's"),
     "fails with nothing": Effect.fail(undefined),
     "fails with null": Effect.fail(null),

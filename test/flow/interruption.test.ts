@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Redacted, Schema, Scope, Stream } from "effect"
 import { Claude, RetryPolicy } from "effect-claude"
 import { Answer, ClaudeSimulator } from "effect-claude/testing"
-import { Agent, fetch as undiciFetch } from "undici"
+import { Agent, fetch as undiciFetch, type RequestInit as UndiciInit } from "undici"
 import { observe, seeded, settle, timers, unended, warnings } from "./observe.ts"
 
 const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 31))
@@ -120,8 +120,8 @@ const suites = {
               apiKey: "sk-test",
               baseURL: url,
               // undici's own fetch, so that its sockets are the test's to close; the types differ by their origin only.
-              fetch: undiciFetch as unknown as typeof fetch,
-              fetchOptions: { dispatcher: agent } as RequestInit
+              fetch: ((url: string, init: RequestInit) =>
+                undiciFetch(url, { ...init, dispatcher: agent } as unknown as UndiciInit)) as unknown as typeof fetch
             })
           })
       )
@@ -129,8 +129,9 @@ const suites = {
 }
 
 describe.each(Object.entries(suites))("with %s", (_, { count, layer }) => {
-  it.live(`nothing is left of ${count.toLocaleString("en")} calls that are interrupted at random moments`, () =>
-    Effect.gen(function*() {
+  it.live(`nothing is left of ${count.toLocaleString("en")} calls that are interrupted at random moments`, () => {
+    let stage = "calls"
+    return Effect.gen(function*() {
       const warned = yield* warnings
       const random = seeded(seed)
       const observed = observe()
@@ -172,14 +173,17 @@ describe.each(Object.entries(suites))("with %s", (_, { count, layer }) => {
       assert.strictEqual(exits.success + exits.failure + exits.interrupted, count)
       assert.isAbove(exits.interrupted, count / 4)
 
+      stage = "fibers and spans"
       // Nothing runs, waits or is open any more, on this side and on the other.
       assert.strictEqual(yield* settle(() => observed.fibers(), (fibers) => fibers === before.fibers), before.fibers)
       assert.deepStrictEqual(unended(observed.spans), [])
       assert.isAbove(observed.spans.length, count)
       assert.deepStrictEqual(observed.gauges(), {})
+      stage = "requests in flight"
       const quiet = yield* simulator.logWhen((log) => log.inFlight === 0 && log.sockets.open <= 2 * concurrency)
       assert.isBelow(quiet.maxInFlight, 2 * concurrency)
 
+      stage = "permits"
       // Every permit is back, and not one more.
       const release = yield* Deferred.make<void>()
       yield* simulator.script(() => Effect.as(Deferred.await(release), Answer.text("back")))
@@ -194,15 +198,18 @@ describe.each(Object.entries(suites))("with %s", (_, { count, layer }) => {
       yield* Deferred.succeed(release, undefined)
       for (const fiber of burst) assert.strictEqual(yield* Fiber.join(fiber), "back")
 
-      yield* simulator.logWhen((log) => log.inFlight === 0 && log.sockets.open <= concurrency)
+      stage = "kept connections"
+      yield* simulator.logWhen((log) => log.inFlight === 0 && log.sockets.open <= 2 * concurrency)
+      stage = "closing"
       yield* Scope.close(whole, Exit.void)
       yield* simulator.logWhen((log) => log.sockets.open === 0)
       assert.isAtMost(yield* settle(timers, (now) => now <= before.timers), before.timers)
       assert.strictEqual(process.listenerCount("SIGTERM"), before.signals)
       assert.deepStrictEqual(warned.map(String), [])
     }).pipe(
-      Effect.timeoutOrElse({ duration: "25 seconds", orElse: () => Effect.die(new Error("it hangs")) }),
+      Effect.timeoutOrElse({ duration: "25 seconds", orElse: () => Effect.die(new Error(`it hangs: ${stage}`)) }),
       Effect.tapCause(() => Effect.sync(() => console.error(`To repeat it: SEED=${seed}`))),
       Effect.scoped
-    ))
+    )
+  })
 })

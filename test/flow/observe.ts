@@ -1,5 +1,5 @@
 /** What the tests of the call path look at from outside: spans, fibers, gauges, console, warnings, timers. */
-import { Context, Effect, type Exit, Layer, Logger, Metric, References, Tracer } from "effect"
+import { Context, Effect, type Exit, Layer, Logger, Metric, References, type Scope, Tracer } from "effect"
 
 export interface Observed {
   readonly spans: ReadonlyArray<Tracer.NativeSpan>
@@ -52,6 +52,9 @@ export const observe = (): Observed => {
   }
 }
 
+/** No logs, where failures are meant. */
+export const quiet: Layer.Layer<never> = Logger.layer([])
+
 /** The names of spans that have begun and not ended. */
 export const unended = (spans: ReadonlyArray<Tracer.NativeSpan>): ReadonlyArray<string> =>
   spans.filter((span) => span.status._tag !== "Ended").map((span) => span.name)
@@ -76,7 +79,7 @@ export const settle = <A>(look: () => A, so: (value: A) => boolean, millis = 5_0
 export const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length
 
 /** The warnings of the process while the effect ran. */
-export const warnings: Effect.Effect<ReadonlyArray<Error>, never, import("effect").Scope.Scope> = Effect.acquireRelease(
+export const warnings: Effect.Effect<ReadonlyArray<Error>, never, Scope.Scope> = Effect.acquireRelease(
   Effect.sync(() => {
     const seen: Array<Error> = []
     const listener = (warning: Error) => void seen.push(warning)

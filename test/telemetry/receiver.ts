@@ -94,6 +94,8 @@ export interface ReceivedRequest {
   readonly signal: Signal
   readonly headers: Http.IncomingHttpHeaders
   readonly bytes: number
+  /** As it was written, but for its compression. */
+  readonly body: Buffer
 }
 
 export interface Received {
@@ -145,7 +147,7 @@ export const makeReceiver: Effect.Effect<Receiver, never, Scope.Scope> = Effect.
         const plain = request.headers["content-encoding"] === "gzip" ? gunzipSync(body) : body
         const json = request.headers["content-type"]?.startsWith("application/json") === true
         keep(kept, signal, json ? JSON.parse(plain.toString()) : decodeRequest(signal, plain))
-        kept.requests.push({ signal, headers: request.headers, bytes: body.length })
+        kept.requests.push({ signal, headers: request.headers, bytes: body.length, body: plain })
         response.writeHead(200, { "content-type": request.headers["content-type"] }).end(json ? "{}" : undefined)
       } catch (error) {
         kept.failures.push(String(error))

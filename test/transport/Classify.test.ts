@@ -120,7 +120,7 @@ describe("answers with an error status", () => {
     // what nobody has heard of
     ["a status of the client's kind", { status: 418 }, fatal("InvalidRequest"), "418"],
     ["a status of the server's kind", { status: 599 }, backoff("ServerError"), "599"],
-    ["a redirect", { status: 301 }, backoff("InvalidResponse"), "301"],
+    ["a redirect", { status: 301 }, fatal("Misconfigured"), "301"],
     ["a 429 with an unknown code", { status: 429, type: "rate_limit_error", code: "new_code" }, backoff("RateLimited"), "rate_limit_error"]
   ]
 

@@ -1,0 +1,347 @@
+/**
+ * What the library emits, row by row: the repository's own copy of its telemetry contract.
+ *
+ * Changing a row here is a breaking change for whoever built a dashboard on it. `contract.test.ts` holds it against what a
+ * receiver gets, in both directions, and against the facts of OpenTelemetry's conventions.
+ */
+import * as Model from "../../src/request/Model.ts"
+
+// -----------------------------------------------------------------------------
+// models
+// -----------------------------------------------------------------------------
+
+export type Type = "string" | "int" | "double" | "boolean" | "string[]" | "structured"
+
+export interface Attribute {
+  readonly type: Type
+  /** It is there on every span, event, point or log of its row. */
+  readonly always?: true
+  /** Nothing else may stand there. */
+  readonly oneOf?: ReadonlyArray<string> | RegExp
+  /** It is there only where content is asked for. */
+  readonly optIn?: true
+}
+
+export type Attributes = Readonly<Record<string, Attribute>>
+
+export interface Span {
+  readonly name: RegExp
+  readonly kind: "client" | "internal"
+  /** The conventions' span that it is one of. */
+  readonly convention?: string
+  /** Any of the caller's, or a call. */
+  readonly parent: "caller" | "call"
+  readonly attributes: Attributes
+  readonly events: Readonly<Record<string, Attributes>>
+}
+
+export interface Metric {
+  readonly instrument: "histogram" | "counter" | "gauge"
+  readonly unit: string
+  /** What a counter's points are. */
+  readonly value?: "int" | "double"
+  readonly buckets?: ReadonlyArray<number>
+  readonly labels: Attributes
+}
+
+export interface Log {
+  readonly severity: "Debug" | "Info" | "Warn"
+  readonly attributes: Attributes
+  readonly optIn?: true
+}
+
+// -----------------------------------------------------------------------------
+// closed lists
+// -----------------------------------------------------------------------------
+
+export const schemaUrl = "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev"
+
+/** The API's own types, then an HTTP status without one, then what happens on this side. */
+export const errorTypes =
+  /^(invalid_request_error|authentication_error|billing_error|permission_error|not_found_error|conflict_error|request_too_large|rate_limit_error|timeout_error|api_error|overloaded_error|[1-5]\d\d|connection_error|client_timeout_error|stream_truncated|stream_stalled|_OTHER)$/
+
+const operations = ["chat", "count_tokens"]
+const providers = ["anthropic", "aws.bedrock", "gcp.vertex_ai", "azure.ai.inference"]
+const models = Model.labels
+const waits = ["concurrency", "backoff"]
+const waitOutcomes = ["granted", "cancelled", "deadline"]
+const reasons = [
+  "RateLimited",
+  "Overloaded",
+  "ServerError",
+  "ConnectionFailed",
+  "TimedOut",
+  "StreamInterrupted",
+  "InvalidResponse",
+  // What is fatal may be tried again where the server says so.
+  "InvalidRequest",
+  "Authentication",
+  "PermissionDenied",
+  "NotFound",
+  "RequestTooLarge"
+]
+
+// -----------------------------------------------------------------------------
+// spans
+// -----------------------------------------------------------------------------
+
+const string: Attribute = { type: "string" }
+const int: Attribute = { type: "int" }
+const double: Attribute = { type: "double" }
+const always = (attribute: Attribute): Attribute => ({ ...attribute, always: true })
+const oneOf = (values: ReadonlyArray<string> | RegExp): Attribute => ({ type: "string", oneOf: values })
+
+const call: Attributes = {
+  "gen_ai.provider.name": always(oneOf(providers)),
+  "gen_ai.request.model": always(string),
+  "server.address": always(string),
+  "server.port": always(int),
+  "error.type": oneOf(errorTypes),
+  "anthropic.request.id": string,
+  "claude.attempt.count": always(int),
+  "claude.outcome": always(oneOf(["success", "error", "cancelled", "rejected"])),
+  "claude.wait.total": double,
+  "claude.tenant": string,
+  // `claude.tag.<name>`, one for each tag of `Claude.withPolicy`.
+  "claude.tag": string
+}
+
+const retry: Attributes = {
+  attempt: always(int),
+  reason: always(oneOf(reasons)),
+  delay: always(double),
+  retry_after: double
+}
+
+const exception: Attributes = {
+  "exception.type": always(string),
+  "exception.message": always(string),
+  "exception.stacktrace": always(string)
+}
+
+const content: Attributes = {
+  "gen_ai.system_instructions": { type: "string", optIn: true },
+  "gen_ai.input.messages": { type: "string", optIn: true },
+  "gen_ai.output.messages": { type: "string", optIn: true },
+  "gen_ai.tool.definitions": { type: "string", optIn: true },
+  "gen_ai.request.stop_sequences": { type: "string[]", optIn: true }
+}
+
+const chat: Attributes = {
+  ...call,
+  ...content,
+  "gen_ai.operation.name": always(oneOf(["chat"])),
+  "gen_ai.request.max_tokens": always(int),
+  "gen_ai.request.stream": { type: "boolean" },
+  "gen_ai.request.reasoning.level": string,
+  "gen_ai.output.type": oneOf(["json"]),
+  "gen_ai.response.id": string,
+  "gen_ai.response.model": string,
+  "gen_ai.response.finish_reasons": { type: "string[]" },
+  "gen_ai.response.time_to_first_chunk": double,
+  "gen_ai.usage.input_tokens": int,
+  "gen_ai.usage.output_tokens": int,
+  "gen_ai.usage.cache_read.input_tokens": int,
+  "gen_ai.usage.cache_write.input_tokens": int,
+  "gen_ai.usage.reasoning.output_tokens": int,
+  "anthropic.message.stop_reason": string,
+  "anthropic.request.service_tier": string,
+  "anthropic.response.service_tier": string,
+  "anthropic.usage.cache_creation.ephemeral_5m_input_tokens": int,
+  "anthropic.usage.cache_creation.ephemeral_1h_input_tokens": int,
+  "claude.cost.amount": double,
+  "claude.cost.currency": oneOf(["USD"]),
+  "claude.cost.source": oneOf(["official", "third-party", "custom"]),
+  "claude.pricing.version": string
+}
+
+export const spans: ReadonlyArray<Span> = [
+  {
+    name: /^chat \S+$/,
+    kind: "client",
+    convention: "gen_ai.client.inference",
+    parent: "caller",
+    attributes: chat,
+    events: { "claude.retry": retry, "claude.first_content": {}, exception }
+  },
+  {
+    name: /^count_tokens \S+$/,
+    kind: "client",
+    parent: "caller",
+    attributes: {
+      ...call,
+      "gen_ai.operation.name": always(oneOf(["count_tokens"])),
+      "anthropic.message.count_tokens.input_tokens": int
+    },
+    events: { "claude.retry": retry, exception }
+  },
+  {
+    name: /^POST$/,
+    kind: "client",
+    convention: "http.client",
+    parent: "call",
+    attributes: {
+      "http.request.method": always(oneOf(["POST"])),
+      "server.address": always(string),
+      "server.port": always(int),
+      "url.full": always(oneOf(/\/v1\/messages(\/count_tokens)?$/)),
+      "claude.attempt.number": always(int),
+      "http.request.resend_count": int,
+      "http.response.status_code": int,
+      "error.type": oneOf(errorTypes),
+      "anthropic.request.id": string
+    },
+    events: { exception }
+  },
+  {
+    name: /^claude\.wait concurrency$/,
+    kind: "internal",
+    parent: "call",
+    attributes: {
+      "claude.wait.kind": always(oneOf(["concurrency"])),
+      "claude.wait.outcome": always(oneOf(waitOutcomes)),
+      "claude.wait.queue_depth": always(int)
+    },
+    events: {}
+  },
+  {
+    name: /^claude\.wait backoff$/,
+    kind: "internal",
+    parent: "call",
+    attributes: {
+      "claude.wait.kind": always(oneOf(["backoff"])),
+      "claude.wait.outcome": always(oneOf(["granted", "cancelled"]))
+    },
+    events: {}
+  }
+]
+
+// -----------------------------------------------------------------------------
+// metrics
+// -----------------------------------------------------------------------------
+
+const latency = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
+const tokens = [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864]
+
+const model: Attributes = { "gen_ai.request.model": always(oneOf(models)) }
+const common: Attributes = {
+  "gen_ai.operation.name": always(oneOf(["chat"])),
+  "gen_ai.provider.name": always(oneOf(providers)),
+  ...model,
+  "gen_ai.response.model": oneOf(models),
+  "server.address": always(string),
+  "server.port": always(int)
+}
+const orError: Attributes = { ...common, "error.type": oneOf(errorTypes) }
+
+const usage: Metric = {
+  instrument: "counter",
+  unit: "{token}",
+  value: "int",
+  labels: { ...common, "gen_ai.token.modality": always(oneOf(["text", "unknown"])) }
+}
+const seconds = (buckets: ReadonlyArray<number>, labels: Attributes): Metric => ({
+  instrument: "histogram",
+  unit: "s",
+  buckets,
+  labels
+})
+const perCall: Metric = { instrument: "histogram", unit: "{token}", buckets: tokens, labels: orError }
+const gauge = (unit: string, labels: Attributes): Metric => ({ instrument: "gauge", unit, labels })
+
+export const metrics: Readonly<Record<string, Metric>> = {
+  "gen_ai.client.inference.duration": seconds(latency, orError),
+  "gen_ai.client.inference.time_to_first_chunk": seconds(latency, common),
+  "gen_ai.client.inference.time_per_output_chunk": seconds(latency, common),
+  "gen_ai.client.inference.usage.input_tokens": usage,
+  "gen_ai.client.inference.usage.output_tokens": usage,
+  "gen_ai.client.inference.usage.cache_read.input_tokens": usage,
+  "gen_ai.client.inference.usage.cache_write.input_tokens": usage,
+  "gen_ai.client.inference.usage.reasoning.output_tokens": usage,
+  "gen_ai.client.inference.operation.input_tokens": perCall,
+  "gen_ai.client.inference.operation.output_tokens": perCall,
+  "claude.client.attempts": {
+    instrument: "counter",
+    unit: "{attempt}",
+    value: "double",
+    labels: {
+      ...orError,
+      "gen_ai.operation.name": always(oneOf(operations)),
+      "claude.outcome": always(oneOf(["success", "error", "cancelled"]))
+    }
+  },
+  "claude.client.retry.delay": seconds([0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64], {
+    ...model,
+    "claude.retry.reason": always(oneOf(reasons))
+  }),
+  "claude.client.wait.duration": seconds([0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60], {
+    ...model,
+    "claude.wait.kind": always(oneOf(waits)),
+    "claude.wait.outcome": always(oneOf(waitOutcomes))
+  }),
+  "claude.client.queue.depth": gauge("{request}", { ...model, "claude.wait.kind": always(oneOf(["concurrency"])) }),
+  "claude.client.active_requests": gauge("{request}", model),
+  "claude.client.active_streams": gauge("{stream}", model),
+  "claude.client.stream.max_gap": seconds(latency, model),
+  "claude.client.output_token.rate": {
+    instrument: "histogram",
+    unit: "{token}/s",
+    buckets: [1, 2, 5, 10, 20, 40, 60, 80, 100, 150, 200, 400],
+    labels: model
+  },
+  "claude.client.cost": {
+    instrument: "counter",
+    unit: "{USD}",
+    value: "double",
+    labels: {
+      ...model,
+      "gen_ai.response.model": oneOf(models),
+      "claude.cost.component": always(
+        oneOf(["input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "server_tool"])
+      ),
+      "claude.cost.source": always(oneOf(["official", "third-party", "custom"]))
+    }
+  },
+  "claude.telemetry.overflow": {
+    instrument: "counter",
+    unit: "{event}",
+    value: "double",
+    labels: {
+      "claude.telemetry.signal": always(oneOf(["cost", "span", "log", "content"])),
+      "claude.telemetry.reason": always(oneOf(["unpriced", "failed"]))
+    }
+  }
+}
+
+// -----------------------------------------------------------------------------
+// logs
+// -----------------------------------------------------------------------------
+
+// Effect's logger numbers the fiber that spoke.
+const logged: Attributes = { "effect.fiberId": always(int) }
+const structured: Attribute = { type: "structured", optIn: true }
+
+export const logs: Readonly<Record<string, Log>> = {
+  "claude.retry": { severity: "Info", attributes: { ...logged, ...retry } },
+  "gen_ai.client.operation.exception": {
+    severity: "Warn",
+    attributes: {
+      ...logged,
+      "exception.type": always(string),
+      "exception.message": always(string),
+      "error.type": always(oneOf(errorTypes))
+    }
+  },
+  "gen_ai.client.inference.operation.details": {
+    severity: "Debug",
+    optIn: true,
+    attributes: {
+      ...logged,
+      ...chat,
+      "gen_ai.system_instructions": structured,
+      "gen_ai.input.messages": always(structured),
+      "gen_ai.output.messages": always(structured),
+      "gen_ai.tool.definitions": structured
+    }
+  }
+}
