@@ -125,6 +125,7 @@ const makeWith = Effect.fnUntraced(function*(
   settings: Settings.Settings
 ): Effect.fn.Return<Claude["Service"], never, Transport> {
   const transport = yield* Transport
+  const redact = transport.redact ?? ((text: string) => text)
   const semaphore = yield* Semaphore.make(settings.concurrency)
   const retryBudget = new RetryPolicy.RetryBudget(settings.retryBudget)
   const telemetry = CallSpan.make({ ...transport, pricing: settings.pricing, options: settings.telemetry })
@@ -245,7 +246,7 @@ const makeWith = Effect.fnUntraced(function*(
   /** How an attempt of this call is read. */
   const reading = (call: Call, sent: Sent) => ({
     source: sent.exchange,
-    failure: ({ failure, ...event }: Event.ErrorEvent) => failure ?? Classify.fromEvent(event, call.span.requestId),
+    failure: ({ failure, ...event }: Event.ErrorEvent) => failure ?? Classify.fromEvent(event, call.span.requestId, redact),
     timeouts: call.timeouts,
     deadline: call.deadline,
     untilContent: call.untilContent,
@@ -256,7 +257,7 @@ const makeWith = Effect.fnUntraced(function*(
   const attempt = (call: Call) =>
     Effect.suspend(() => {
       const progress = call.accumulator = new Accumulator()
-      const decoder = (head: ResponseHead) => Event.decoderFor(head.headers.get("content-type"))
+      const decoder = (head: ResponseHead) => Event.decoderFor(redact(head.headers.get("content-type") ?? "text/event-stream"))
       return Effect.flatMap(exchange(call, progress), (sent) =>
         Attempt.open({ ...reading(call, sent), decoder, progress }))
     })

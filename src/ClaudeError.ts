@@ -77,9 +77,11 @@ export class InvalidResponse
 // -----------------------------------------------------------------------------
 
 /** The request is wrong and will be wrong again. @category fatal reasons @since 0.1.0 */
-export class InvalidRequest extends Schema.TaggedClass<InvalidRequest>("effect-claude/InvalidRequest")("InvalidRequest", {
-  field: Schema.optionalKey(Schema.String)
-}) {}
+export class InvalidRequest
+  extends Schema.TaggedClass<InvalidRequest>("effect-claude/InvalidRequest")("InvalidRequest", {
+    field: Schema.optionalKey(Schema.String)
+  })
+{}
 
 /** 401: the credential is missing, wrong or revoked. @category fatal reasons @since 0.1.0 */
 export class Authentication
@@ -113,10 +115,12 @@ export class Incomplete extends Schema.TaggedClass<Incomplete>("effect-claude/In
 }) {}
 
 /** An object that does not fit its schema, also after it was asked to correct it. @category fatal reasons @since 0.1.0 */
-export class SchemaMismatch extends Schema.TaggedClass<SchemaMismatch>("effect-claude/SchemaMismatch")("SchemaMismatch", {
-  stopReason: Schema.NullOr(Schema.String),
-  issue: Schema.String
-}) {}
+export class SchemaMismatch
+  extends Schema.TaggedClass<SchemaMismatch>("effect-claude/SchemaMismatch")("SchemaMismatch", {
+    stopReason: Schema.NullOr(Schema.String),
+    issue: Schema.String
+  })
+{}
 
 /** The client is set up wrongly: an option, a URL, a certificate. @category fatal reasons @since 0.1.0 */
 export class Misconfigured extends Schema.TaggedClass<Misconfigured>("effect-claude/Misconfigured")("Misconfigured", {
@@ -148,39 +152,35 @@ const fields = {
 }
 
 /** Worth waiting for: the same request may succeed later. @category errors @since 0.1.0 */
-export class ClaudeRetryableError
-  extends Schema.TaggedError<ClaudeRetryableError>()("ClaudeRetryableError", {
-    reason: Schema.Union([
-      RateLimited,
-      Overloaded,
-      ServerError,
-      ConnectionFailed,
-      TimedOut,
-      StreamInterrupted,
-      InvalidResponse
-    ]),
-    ...fields
-  })
-{}
+export class ClaudeRetryableError extends Schema.TaggedError<ClaudeRetryableError>()("ClaudeRetryableError", {
+  reason: Schema.Union([
+    RateLimited,
+    Overloaded,
+    ServerError,
+    ConnectionFailed,
+    TimedOut,
+    StreamInterrupted,
+    InvalidResponse
+  ]),
+  ...fields
+}) {}
 
 /** Not worth waiting for: the request, the account or the program must change. @category errors @since 0.1.0 */
-export class ClaudeFatalError
-  extends Schema.TaggedError<ClaudeFatalError>()("ClaudeFatalError", {
-    reason: Schema.Union([
-      InvalidRequest,
-      Authentication,
-      PermissionDenied,
-      NotFound,
-      RequestTooLarge,
-      SpendLimit,
-      DeadlineExceeded,
-      Incomplete,
-      SchemaMismatch,
-      Misconfigured
-    ]),
-    ...fields
-  })
-{}
+export class ClaudeFatalError extends Schema.TaggedError<ClaudeFatalError>()("ClaudeFatalError", {
+  reason: Schema.Union([
+    InvalidRequest,
+    Authentication,
+    PermissionDenied,
+    NotFound,
+    RequestTooLarge,
+    SpendLimit,
+    DeadlineExceeded,
+    Incomplete,
+    SchemaMismatch,
+    Misconfigured
+  ]),
+  ...fields
+}) {}
 
 /** Every failure of a call. @category errors @since 0.1.0 */
 export type ClaudeError = ClaudeRetryableError | ClaudeFatalError

@@ -100,7 +100,9 @@ export const makeAgain = (options: {
       (input.retryAfter === undefined || Duration.isLessThanOrEqualTo(input.retryAfter, policy.maxRetryAfter))
     ),
     Schedule.modifyDelay(({ duration, input }) =>
-      Effect.succeed(Math.ceil(Math.max(Duration.toMillis(duration), Duration.toMillis(input.retryAfter ?? Duration.zero))))
+      Effect.succeed(
+        Math.ceil(Math.max(Duration.toMillis(duration), Duration.toMillis(input.retryAfter ?? Duration.zero)))
+      )
     ),
     // The delay is final from here on.
     Schedule.while(({ duration, input, now }) => {
@@ -129,7 +131,13 @@ const tooLate = (error: ClaudeError.ClaudeError) =>
   ClaudeError.fatal(
     new ClaudeError.DeadlineExceeded({}),
     `The next retry would have ended past the call's total timeout. Raise timeouts.total, or retry less. The last failure: ${error.message}`,
-    { type: "client_timeout_error", status: error.status, requestId: error.requestId, usage: error.usage, partial: error.partial }
+    {
+      type: "client_timeout_error",
+      status: error.status,
+      requestId: error.requestId,
+      usage: error.usage,
+      partial: error.partial
+    }
   )
 
 /**

@@ -31,7 +31,15 @@ export const ask = Effect.fnUntraced(function*<A, E, RD, RE, R>(
   }
   let usage: ClaudeError.Usage | undefined
   for (let times = 1;; times++) {
-    const answer = yield* options.message(asked)
+    const billed = usage
+    const answer = yield* Effect.mapError(
+      options.message(asked),
+      (error) =>
+        billed === undefined ? error : ClaudeError.enrich(error, {
+          attempts: error.attempts,
+          usage: error.usage === undefined ? billed : ClaudeError.addUsage(billed, error.usage)
+        })
+    )
     usage = ClaudeError.addUsage(usage, answer.usage)
     const text = options.textOf(answer)
     const decoded = yield* Effect.result(decode(text))

@@ -22,9 +22,6 @@ export type WaitKind = "concurrency" | "backoff"
 /** How a call ended. */
 export type Outcome = "success" | "error" | "cancelled"
 
-/** An error before anything was sent is told apart. */
-export type ToldOutcome = Outcome | "rejected"
-
 // gen_ai
 export const operationName = "gen_ai.operation.name"
 export const providerName = "gen_ai.provider.name"

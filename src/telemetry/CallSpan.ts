@@ -158,7 +158,10 @@ export class CallSpan {
   private unpriced = false
   private reasoning = 0
   private waited = 0
-  private firstContentAt: number | undefined
+  /** By the span's own clock, so that metrics and spans tell the same times. */
+  private readonly begun: bigint
+  /** How many seconds after that the first content came. */
+  private firstContent: number | undefined
   /** Of the latest attempt, as far as it had any. */
   private attemptContentAt: number | undefined
   private chunks: Metric.Metric<number, unknown> | undefined
@@ -176,6 +179,8 @@ export class CallSpan {
     this.context = telemetry.metricContext(context)
     this.clock = Context.get(context, Clock.Clock)
     this.startedAt = this.clock.currentTimeMillisUnsafe()
+    // A span that is not timed began at zero.
+    this.begun = span.status.startTime || this.clock.currentTimeNanosUnsafe()
     this.series = telemetry.series(info.model, info.operation)
     if (info.stream) this.add(this.series.activeStreams, 1)
   }
@@ -264,9 +269,10 @@ export class CallSpan {
 
   /** A read brought content. */
   content(now: number, { envelope }: Progress): void {
-    if (this.firstContentAt === undefined) {
-      this.firstContentAt = now
-      this.write(() => this.span.event(Attributes.firstContentEvent, this.clock.currentTimeNanosUnsafe()))
+    if (this.firstContent === undefined) {
+      const at = this.clock.currentTimeNanosUnsafe()
+      this.firstContent = this.secondsAt(at)
+      this.write(() => this.span.event(Attributes.firstContentEvent, at))
     }
     if (this.attemptContentAt === undefined || this.chunks === undefined) {
       // What lies between two attempts is no gap of a stream.
@@ -295,7 +301,7 @@ export class CallSpan {
       if (error?.status !== undefined) span.attribute(Attributes.httpResponseStatusCode, error.status)
       if (error?.requestId !== undefined) span.attribute(Attributes.requestId, error.requestId)
     })
-    this.finish(span, outcome, exit)
+    this.finish(span, outcome, exit, this.clock.currentTimeNanosUnsafe())
   }
 
   /** The call has ended. `message` is the whole answer, for those who capture content. */
@@ -310,14 +316,14 @@ export class CallSpan {
         return Effect.andThen(this.backedOff("cancelled"), this.end(outcome, exit, message))
       }
       this.ended = true
-      const now = this.clock.currentTimeMillisUnsafe()
+      const now = this.clock.currentTimeNanosUnsafe()
       // Who leaves a stream may do so with a failure of its own, which is none of the call's.
       const error = outcome === "error" ? errorOf(exit) : undefined
       const type = outcome === "error" ? error?.type ?? unknownError : ""
       if (this.info.stream) this.add(this.series.activeStreams, -1)
       this.write(() => this.describe(outcome, type, error))
-      if (this.info.operation === "chat") this.measure(now, type)
-      return Effect.andThen(this.tell(error, message), Effect.sync(() => this.finish(this.span, outcome, exit)))
+      if (this.info.operation === "chat") this.measure(this.secondsAt(now), type)
+      return Effect.andThen(this.tell(error, message), Effect.sync(() => this.finish(this.span, outcome, exit, now)))
     })
   }
 
@@ -377,15 +383,15 @@ export class CallSpan {
       span.attribute(Attributes.costSource, this.cost.source)
       span.attribute(Attributes.pricingVersion, this.cost.pricingVersion)
     }
-    if (this.firstContentAt !== undefined && this.info.streamed) {
-      span.attribute(Attributes.responseTimeToFirstChunk, (this.firstContentAt - this.startedAt) / 1000)
+    if (this.firstContent !== undefined && this.info.streamed) {
+      span.attribute(Attributes.responseTimeToFirstChunk, this.firstContent)
     }
   }
 
-  private measure(now: number, type: string): void {
+  private measure(lasted: number, type: string): void {
     const series = this.series.response(this.responseLabel())
     const { message, usage } = this
-    this.record(series.duration(type), (now - this.startedAt) / 1000)
+    this.record(series.duration(type), lasted)
     if (usage !== undefined) {
       this.record(series.inputTokens, allInput(usage))
       this.record(series.outputTokens, usage.output_tokens)
@@ -397,8 +403,8 @@ export class CallSpan {
     } else {
       for (const counter of series.unknownUsage) this.record(counter, 0)
     }
-    if (this.firstContentAt !== undefined && this.info.streamed) {
-      this.record(series.timeToFirstChunk, (this.firstContentAt - this.startedAt) / 1000)
+    if (this.firstContent !== undefined && this.info.streamed) {
+      this.record(series.timeToFirstChunk, this.firstContent)
       this.record(series.maxGap, this.maxGap / 1000)
       const seconds = (this.lastContentAt - (this.attemptContentAt ?? this.lastContentAt)) / 1000
       if (seconds > 0 && message !== undefined) {
@@ -492,9 +498,9 @@ export class CallSpan {
     }
   }
 
-  private finish(span: Tracer.Span, outcome: Attributes.Outcome, exit: Exit.Exit<unknown, unknown>): void {
+  private finish(span: Tracer.Span, outcome: Attributes.Outcome, exit: Exit.Exit<unknown, unknown>, now: bigint): void {
     // Given up is no failure: its status stays unset.
-    this.write(() => span.end(this.clock.currentTimeNanosUnsafe(), outcome === "cancelled" ? Exit.void : exit))
+    this.write(() => span.end(now, outcome === "cancelled" ? Exit.void : exit))
   }
 
   private log(log: Effect.Effect<void>, facts: Record<string, unknown>): Effect.Effect<void> {
@@ -502,6 +508,10 @@ export class CallSpan {
       this.within,
       Effect.catchDefect(() => Effect.sync(() => this.lost("log")))
     )
+  }
+
+  private secondsAt(now: bigint): number {
+    return Number(now - this.begun) / 1e9
   }
 
   private lost(signal: "span" | "log" | "content"): void {

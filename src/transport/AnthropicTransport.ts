@@ -97,7 +97,8 @@ export const make = Effect.fnUntraced(function*(
       address: url.hostname,
       port: url.port === "" ? (url.protocol === "http:" ? 80 : 443) : Number(url.port)
     },
-    provider: providers[client.constructor.name] ?? "anthropic"
+    provider: providers[client.constructor.name] ?? "anthropic",
+    redact: (text) => Classify.redact(text, secrets(client))
   })
 })
 
@@ -129,14 +130,23 @@ const makeClient = Effect.fnUntraced(function*(
 ): Effect.fn.Return<AnthropicClient, ClaudeError.ClaudeFatalError, Scope.Scope> {
   const apiKey = options.apiKey
   if (apiKey === undefined || Redacted.value(apiKey).trim() === "") {
-    return yield* ClaudeError.misconfigured("apiKey", "apiKey is missing. Set apiKey (a Redacted), client, or ANTHROPIC_API_KEY with Claude.layerConfig.")
+    return yield* ClaudeError.misconfigured(
+      "apiKey",
+      "apiKey is missing. Set apiKey (a Redacted), client, or ANTHROPIC_API_KEY with Claude.layerConfig."
+    )
   }
   if (/[^\x21-\x7e]/.test(Redacted.value(apiKey).trim())) {
-    return yield* ClaudeError.misconfigured("apiKey", "apiKey has characters that no header may hold: spaces, line breaks or letters beyond ASCII. Copy the key again.")
+    return yield* ClaudeError.misconfigured(
+      "apiKey",
+      "apiKey has characters that no header may hold: spaces, line breaks or letters beyond ASCII. Copy the key again."
+    )
   }
   const baseURL = options.baseURL ?? "https://api.anthropic.com"
   if (!/^https?:$/.test(URL.parse(baseURL)?.protocol ?? "")) {
-    return yield* ClaudeError.misconfigured("baseURL", `baseURL is ${JSON.stringify(baseURL)}; expected an http(s) URL such as https://api.anthropic.com.`)
+    return yield* ClaudeError.misconfigured(
+      "baseURL",
+      `baseURL is ${JSON.stringify(baseURL)}; expected an http(s) URL such as https://api.anthropic.com.`
+    )
   }
   // Loaded with the first layer, not with the library: both are large.
   const [{ Anthropic }, dispatcher] = yield* Effect.promise(() =>

@@ -59,7 +59,10 @@ export const fromStatus = (failure: StatusFailure, now: number): ClaudeError.Cla
   const fatal = (reason: ClaudeError.ClaudeFatalError["reason"], advice: string) =>
     ClaudeError.fatal(reason, `${message}. ${advice}`, details)
 
-  if (status === 402 || spendLimitCodes.has(code ?? "") || /^You have reached your specified .*usage limits/.test(failure.message)) {
+  if (
+    status === 402 || spendLimitCodes.has(code ?? "") ||
+    /^You have reached your specified .*usage limits/.test(failure.message)
+  ) {
     return fatal(new ClaudeError.SpendLimit({}), "Raise the spend limit or settle the billing of this account.")
   }
   if (accountCodes.has(code ?? "")) {
@@ -84,7 +87,9 @@ export const fromStatus = (failure: StatusFailure, now: number): ClaudeError.Cla
       return retryable(new ClaudeError.Overloaded({}))
   }
   if (status >= 500 || code === "thread_continue_in_flight") return retryable(new ClaudeError.ServerError({}))
-  if (status < 400) return fatal(new ClaudeError.Misconfigured({ option: "baseURL" }), "The API does not redirect: check the base URL.")
+  if (status < 400) {
+    return fatal(new ClaudeError.Misconfigured({ option: "baseURL" }), "The API does not redirect: check the base URL.")
+  }
   return fatal(new ClaudeError.InvalidRequest({}), "The request must change before it is sent again.")
 }
 
@@ -99,11 +104,12 @@ export const fromEvent = (
       readonly details?: { readonly error_code?: string } | undefined
     } | undefined
   },
-  requestId: string | undefined
+  requestId: string | undefined,
+  redact: (text: string) => string = (text) => text
 ): ClaudeError.ClaudeError => {
-  const type = event.error?.type ?? "api_error"
+  const type = redact(event.error?.type ?? "api_error")
   const status = streamStatus[type]
-  const message = `${event.error?.message ?? "The stream reported an error"}`
+  const message = redact(`${event.error?.message ?? "The stream reported an error"}`)
   if (status !== undefined) {
     const error = fromStatus({ status, type, code: event.error?.details?.error_code, message, requestId }, 0)
     // The HTTP status was 200: only its meaning is borrowed.
@@ -138,13 +144,17 @@ const streamStatus: Readonly<Record<string, number | undefined>> = {
   validationException: 400
 }
 
+/** A text without the secrets that it may echo. @internal */
+export const redact = (text: string, secrets: ReadonlyArray<string>): string =>
+  secrets.reduce((text, secret) => text.replaceAll(secret, "<redacted>"), text)
+
 /** From whatever the SDK threw instead of answering; `secrets` appear in no message. @internal */
 export const fromThrown = (
   thrown: unknown,
   now: number,
   secrets: ReadonlyArray<string> = []
 ): ClaudeError.ClaudeError => {
-  const scrub = (message: string) => secrets.reduce((text, secret) => text.replaceAll(secret, "<redacted>"), message)
+  const scrub = (message: string) => redact(message, secrets)
   const error = thrown instanceof Error ? thrown : new Error(String(thrown))
   const facts = error as Error & {
     status?: unknown
@@ -157,10 +167,10 @@ export const fromThrown = (
   if (typeof facts.status === "number") {
     return fromStatus({
       status: facts.status,
-      type: text(facts.type),
+      type: scrub(text(facts.type) ?? ""),
       code: text(facts.errorCode),
       message: scrub(text(facts.apiMessage) ?? "") || statusMessage(facts.status, scrub(error.message)),
-      requestId: text(facts.requestID),
+      requestId: scrub(text(facts.requestID) ?? facts.headers?.get("request-id") ?? "") || undefined,
       headers: facts.headers
     }, now)
   }
@@ -169,7 +179,9 @@ export const fromThrown = (
   if (misconfigured(code, root.message)) {
     return ClaudeError.fatal(
       new ClaudeError.Misconfigured({ option: "baseURL" }),
-      `The connection cannot be made as it is set up: ${scrub(root.message)}. Check baseURL, its scheme, its port and its certificate.`,
+      `The connection cannot be made as it is set up: ${
+        scrub(root.message)
+      }. Check baseURL, its scheme, its port and its certificate.`,
       { type: "connection_error" }
     )
   }
@@ -177,7 +189,9 @@ export const fromThrown = (
   if (unanswered.has(error.name) || isNetwork(root, code)) {
     return ClaudeError.retryable(
       new ClaudeError.ConnectionFailed(code === undefined ? {} : { code }),
-      `No response: ${scrub(root.message || error.message)}${code && !root.message.includes(code) ? ` (${code})` : ""}. Check that the API can be reached from here.`,
+      `No response: ${scrub(root.message || error.message)}${
+        code && !root.message.includes(code) ? ` (${code})` : ""
+      }. Check that the API can be reached from here.`,
       { type: "connection_error" }
     )
   }
@@ -192,7 +206,13 @@ export const fromThrown = (
 }
 
 /** Ours abort only what nobody waits for any more: an abort that arrives here was a fetch's or a middleware's own. */
-const unanswered = new Set(["APIConnectionError", "APIConnectionTimeoutError", "APIUserAbortError", "AbortError", "TimeoutError"])
+const unanswered = new Set([
+  "APIConnectionError",
+  "APIConnectionTimeoutError",
+  "APIUserAbortError",
+  "AbortError",
+  "TimeoutError"
+])
 
 /** From a body that broke off. @internal */
 export const fromBroken = (thrown: unknown): ClaudeError.ClaudeRetryableError => {

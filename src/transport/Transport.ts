@@ -43,4 +43,6 @@ export class Transport extends Context.Service<Transport, {
   readonly server: { readonly url: string; readonly address: string; readonly port: number }
   /** `gen_ai.provider.name` of what answers. */
   readonly provider: string
+  /** Takes the client's credentials out of a text that came over the wire. @default as it is */
+  readonly redact?: ((text: string) => string) | undefined
 }>()("effect-claude/transport/Transport") {}

@@ -38,7 +38,10 @@ describe("the schedule", () => {
 
   it.effect("differs between calls", () =>
     Effect.gen(function*() {
-      const first = yield* Effect.forEach(Array.from({ length: 8 }), () => play([Answer.error(529), Answer.hello], text))
+      const first = yield* Effect.forEach(
+        Array.from({ length: 8 }),
+        () => play([Answer.error(529), Answer.hello], text)
+      )
       assert.isAbove(new Set(first.map(({ at }) => at[1])).size, 1)
     }))
 
@@ -72,7 +75,13 @@ describe("the schedule", () => {
   it.effect("counts the retries of a call over failures of different kinds", () =>
     Effect.gen(function*() {
       const retry = RetryPolicy.make({ times: 3, initial: "1 second" })
-      const answers = [Answer.error(529), Answer.reset("beforeHeaders"), Answer.truncate("midStream"), Answer.garbage("html"), Answer.hello]
+      const answers = [
+        Answer.error(529),
+        Answer.reset("beforeHeaders"),
+        Answer.truncate("midStream"),
+        Answer.garbage("html"),
+        Answer.hello
+      ]
       const played = yield* play(answers, text, { retry })
       assert.strictEqual(errorOf(played).reason._tag, "InvalidResponse")
       assert.strictEqual(errorOf(played).attempts, 4)
@@ -80,7 +89,13 @@ describe("the schedule", () => {
 
   it.effect("each attempt says which it is", () =>
     Effect.gen(function*() {
-      for (const call of [Effect.asVoid(text), Stream.runDrain(Claude.stream(request)), Effect.asVoid(Claude.countTokens(request))]) {
+      for (
+        const call of [
+          Effect.asVoid(text),
+          Stream.runDrain(Claude.stream(request)),
+          Effect.asVoid(Claude.countTokens(request))
+        ]
+      ) {
         const played = yield* play([Answer.error(529), Answer.error(500), Answer.hello], call)
         valueOf(played)
         assert.deepStrictEqual(played.sent.map(({ headers }) => headers["x-stainless-retry-count"]), ["0", "1", "2"])
@@ -94,16 +109,25 @@ describe("what is not tried again", () => {
     ["a 401", Answer.error(401)],
     ["a 403", Answer.error(403)],
     ["a 404", Answer.error(404)],
-    ["a spend limit with a hint", Answer.error(429, { errorCode: "enforced_spend_limit_reached", retryAfter: "1 second" })],
-    ["a spend limit that says to retry", Answer.error(429, { errorCode: "contract_spend_limit_reached", shouldRetry: true })],
+    [
+      "a spend limit with a hint",
+      Answer.error(429, { errorCode: "enforced_spend_limit_reached", retryAfter: "1 second" })
+    ],
+    [
+      "a spend limit that says to retry",
+      Answer.error(429, { errorCode: "contract_spend_limit_reached", shouldRetry: true })
+    ],
     ["a 529 that says not to", Answer.error(529, { shouldRetry: false })],
     ["an invalid request in the stream", Answer.errorEvent("invalid_request_error", "no")]
   ]
 
-  it.effect.each(fatal)("%s fails at once", ([_, answer]) =>
-    Effect.map(play([answer, Answer.hello], text), (played) => {
-      assert.deepStrictEqual([played.at, played.end, errorOf(played).attempts], [[0], 0, 1])
-    }))
+  it.effect.each(fatal)(
+    "%s fails at once",
+    ([_, answer]) =>
+      Effect.map(play([answer, Answer.hello], text), (played) => {
+        assert.deepStrictEqual([played.at, played.end, errorOf(played).attempts], [[0], 0, 1])
+      })
+  )
 
   it.effect("a 400 that says to retry is", () =>
     Effect.map(play([Answer.error(400, { shouldRetry: true }), Answer.text("ok")], text), (played) => {
@@ -112,14 +136,17 @@ describe("what is not tried again", () => {
 })
 
 describe("the server's hint", () => {
-  it.effect.each(["seconds", "ms", "date"] as const)("in %s is a floor under the delay", (form) =>
-    Effect.gen(function*() {
-      const retryAfterForm = Array.isArray(form) ? form[0] : form
-      const hint = Answer.error(429, { retryAfter: "7 seconds", retryAfterForm })
-      const played = yield* play([hint, Answer.text("ok")], text)
-      assert.strictEqual(valueOf(played), "ok")
-      assert.deepStrictEqual(played.at, [0, 7_000])
-    }))
+  it.effect.each(["seconds", "ms", "date"] as const)(
+    "in %s is a floor under the delay",
+    (form) =>
+      Effect.gen(function*() {
+        const retryAfterForm = Array.isArray(form) ? form[0] : form
+        const hint = Answer.error(429, { retryAfter: "7 seconds", retryAfterForm })
+        const played = yield* play([hint, Answer.text("ok")], text)
+        assert.strictEqual(valueOf(played), "ok")
+        assert.deepStrictEqual(played.at, [0, 7_000])
+      })
+  )
 
   it.effect("below the delay changes nothing", () =>
     Effect.gen(function*() {
@@ -131,7 +158,11 @@ describe("the server's hint", () => {
   it.effect("of a fraction is waited for in whole milliseconds", () =>
     Effect.gen(function*() {
       const retry = RetryPolicy.make({ initial: 0 })
-      const played = yield* play([Answer.error(429, { retryAfter: "1500 micros", retryAfterForm: "ms" }), Answer.hello], text, { retry })
+      const played = yield* play(
+        [Answer.error(429, { retryAfter: "1500 micros", retryAfterForm: "ms" }), Answer.hello],
+        text,
+        { retry }
+      )
       assert.deepStrictEqual(played.at, [0, 2])
     }))
 
@@ -151,13 +182,17 @@ describe("the server's hint", () => {
       const played = yield* play([Answer.error(503, { retryAfter: "3 seconds" })], text, { retry })
       assert.deepStrictEqual([played.end, errorOf(played).reason._tag], [0, "ServerError"])
       const patient = RetryPolicy.make({ maxRetryAfter: "5 minutes" })
-      const waited = yield* play([Answer.error(503, { retryAfter: "2 minutes" }), Answer.hello], text, { retry: patient })
+      const waited = yield* play([Answer.error(503, { retryAfter: "2 minutes" }), Answer.hello], text, {
+        retry: patient
+      })
       assert.deepStrictEqual(waited.at, [0, 120_000])
     }))
 
   it.effect("past the deadline keeps its own error", () =>
     Effect.gen(function*() {
-      const played = yield* play([Answer.error(429, { retryAfter: "30 seconds" })], text, { timeouts: { total: "20 seconds" } })
+      const played = yield* play([Answer.error(429, { retryAfter: "30 seconds" })], text, {
+        timeouts: { total: "20 seconds" }
+      })
       const error = errorOf(played)
       assert.deepStrictEqual([error.reason._tag, played.end, error.attempts], ["RateLimited", 0, 1])
       assert.deepStrictEqual(error.retryAfter, Duration.seconds(30))
@@ -172,7 +207,11 @@ describe("the deadline", () => {
         timeouts: { total: "10 seconds" }
       })
       const error = errorOf(played)
-      assert.deepStrictEqual([error._tag, error.reason._tag, error.status], ["ClaudeFatalError", "DeadlineExceeded", 529])
+      assert.deepStrictEqual([error._tag, error.reason._tag, error.status], [
+        "ClaudeFatalError",
+        "DeadlineExceeded",
+        529
+      ])
       assert.strictEqual(played.at.length, 2)
       assert.strictEqual(played.end, played.at[1])
       assert.include(error.message, "529")
@@ -206,7 +245,12 @@ describe("the retry budget", () => {
 
   it.effect("is spent neither by calls that succeed nor by errors that are fatal", () =>
     Effect.gen(function*() {
-      const answers = [...Array<Answer.Answer>(20).fill(Answer.hello), ...Array<Answer.Answer>(20).fill(Answer.error(400)), Answer.error(529), Answer.hello]
+      const answers = [
+        ...Array<Answer.Answer>(20).fill(Answer.hello),
+        ...Array<Answer.Answer>(20).fill(Answer.error(400)),
+        Answer.error(529),
+        Answer.hello
+      ]
       const many = Effect.forEach(Array.from({ length: 41 }), () => Effect.result(Claude.text(request)))
       const played = yield* play(answers, many, { retry: single, retryBudget: { burst: 1, ratio: 0 } })
       assert.strictEqual(valueOf(played).at(-1)?._tag, "Success")
@@ -231,7 +275,11 @@ describe("options that are none", () => {
     for (const initial of [-1, Number.NaN]) assert.throws(() => RetryPolicy.make({ initial }), RangeError, "initial is")
     assert.throws(() => RetryPolicy.make({ max: -5 }), RangeError, "max is")
     assert.throws(() => RetryPolicy.make({ maxRetryAfter: -5 }), RangeError, "maxRetryAfter is")
-    assert.throws(() => RetryPolicy.fromSchedule(Schedule.recurs(1), { maxRetryAfter: -5 }), RangeError, "maxRetryAfter is")
+    assert.throws(
+      () => RetryPolicy.fromSchedule(Schedule.recurs(1), { maxRetryAfter: -5 }),
+      RangeError,
+      "maxRetryAfter is"
+    )
   })
 
   const budgets: ReadonlyArray<readonly [option: string, retryBudget: NonNullable<Options["retryBudget"]>]> = [
@@ -241,8 +289,11 @@ describe("options that are none", () => {
     ["retryBudget.burst", { burst: Number.POSITIVE_INFINITY }]
   ]
 
-  it.effect.each(budgets)("%s is refused by the layer (%#)", ([option, retryBudget]) =>
-    Effect.map(Effect.flip(play([Answer.hello], text, { retryBudget })), (error) => {
-      assert.deepStrictEqual(error.reason, new ClaudeError.Misconfigured({ option }))
-    }))
+  it.effect.each(budgets)(
+    "%s is refused by the layer (%#)",
+    ([option, retryBudget]) =>
+      Effect.map(Effect.flip(play([Answer.hello], text, { retryBudget })), (error) => {
+        assert.deepStrictEqual(error.reason, new ClaudeError.Misconfigured({ option }))
+      })
+  )
 })

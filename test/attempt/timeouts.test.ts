@@ -48,16 +48,22 @@ describe.each(calls)("of a %s", (_, call: Effect.Effect<unknown, ClaudeError.Cla
 
   const inTime: ReadonlyArray<readonly [what: string, answer: Answer.Answer, timeouts: Options["timeouts"]]> = [
     ["headers", Answer.delay("4999 millis", Answer.hello), { headers: "5 seconds" }],
-    ["first content", Answer.text("a b", { firstContent: "4999 millis" }), { firstContent: "5 seconds", idle: "5 seconds" }],
+    ["first content", Answer.text("a b", { firstContent: "4999 millis" }), {
+      firstContent: "5 seconds",
+      idle: "5 seconds"
+    }],
     ["each byte", paced, { idle: "1001 millis" }],
     ["all of it, past the times of its beginning", paced, { headers: "1 second", firstContent: "1 second" }]
   ]
 
-  it.effect.each(inTime)("%s just in time passes", ([_, answer, timeouts]) =>
-    Effect.map(play([answer], call, { ...once, timeouts }), (played) => {
-      assert.isDefined(valueOf(played))
-      assert.deepStrictEqual(played.closedAt, [undefined])
-    }))
+  it.effect.each(inTime)(
+    "%s just in time passes",
+    ([_, answer, timeouts]) =>
+      Effect.map(play([answer], call, { ...once, timeouts }), (played) => {
+        assert.isDefined(valueOf(played))
+        assert.deepStrictEqual(played.closedAt, [undefined])
+      })
+  )
 
   it.effect("a timed-out attempt is made again, with times of its own", () =>
     Effect.gen(function*() {
@@ -109,7 +115,10 @@ describe("a consumer that takes its time", () => {
         seen++
         return Effect.sleep("1 minute")
       })
-      const played = yield* play([Answer.stall({ afterEvents: 3 }, paced)], slow, { ...once, timeouts: { idle: "2 seconds" } })
+      const played = yield* play([Answer.stall({ afterEvents: 3 }, paced)], slow, {
+        ...once,
+        timeouts: { idle: "2 seconds" }
+      })
       assert.deepStrictEqual(errorOf(played).reason, new ClaudeError.TimedOut({ phase: "idle" }))
       assert.deepStrictEqual([seen, played.end], [1, 62_000])
     }))
@@ -120,7 +129,11 @@ describe("total", () => {
     Effect.gen(function*() {
       const played = yield* play([paced], text, { timeouts: { total: "9500 millis" } })
       const error = errorOf(played)
-      assert.deepStrictEqual([error._tag, error.reason._tag, error.retryHere], ["ClaudeFatalError", "DeadlineExceeded", false])
+      assert.deepStrictEqual([error._tag, error.reason._tag, error.retryHere], [
+        "ClaudeFatalError",
+        "DeadlineExceeded",
+        false
+      ])
       assert.deepStrictEqual([played.end, played.closedAt], [9_500, [9_500]])
       const block = error.partial?.content[0]
       assert.strictEqual(block?.type === "text" && block.text.trim(), words(10))
@@ -219,20 +232,23 @@ describe("a timeout that is none", () => {
     ["words", "a while"]
   ]
 
-  it.effect.each(values)("%s is refused by the layer and by withPolicy, by its name", ([_, value]) =>
-    Effect.gen(function*() {
-      for (const key of ["headers", "firstContent", "idle", "total"]) {
-        // What a program without types may hand in.
-        const timeouts = { [key]: value } as NonNullable<Options["timeouts"]>
-        const policy = yield* play([Answer.hello], text.pipe(Claude.withPolicy({ timeouts })))
-        assert.deepStrictEqual(policy.at, [])
-        const made = yield* Effect.flip(play([Answer.hello], text, { timeouts }))
-        for (const error of [errorOf(policy), made]) {
-          assert.deepStrictEqual(error.reason, new ClaudeError.Misconfigured({ option: `timeouts.${key}` }))
-          assert.include(error.message, String(value))
+  it.effect.each(values)(
+    "%s is refused by the layer and by withPolicy, by its name",
+    ([_, value]) =>
+      Effect.gen(function*() {
+        for (const key of ["headers", "firstContent", "idle", "total"]) {
+          // What a program without types may hand in.
+          const timeouts = { [key]: value } as NonNullable<Options["timeouts"]>
+          const policy = yield* play([Answer.hello], text.pipe(Claude.withPolicy({ timeouts })))
+          assert.deepStrictEqual(policy.at, [])
+          const made = yield* Effect.flip(play([Answer.hello], text, { timeouts }))
+          for (const error of [errorOf(policy), made]) {
+            assert.deepStrictEqual(error.reason, new ClaudeError.Misconfigured({ option: `timeouts.${key}` }))
+            assert.include(error.message, String(value))
+          }
         }
-      }
-    }))
+      })
+  )
 
   it.effect("a name that is no timeout is refused, and says which there are", () =>
     Effect.gen(function*() {

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Layer, Schema, Stream } from "effect"
+import { Cause, Effect, Exit, Fiber, Layer, Logger, References, Schema, Stream, Tracer } from "effect"
 import { Claude, ClaudeError, RetryPolicy, Transport } from "effect-claude"
 import { Answer, ScriptedTransport } from "effect-claude/testing"
 import { TestClock } from "effect/testing"
@@ -270,4 +270,68 @@ describe("whatever a stream's consumer does", () => {
       yield* Fiber.interrupt(fiber)
     }).pipe(Effect.scoped, Effect.provide(layer))
   })
+})
+
+describe("where nothing may be interrupted", () => {
+  for (const name of names) {
+    it.effect(`${name} ends as soon as anywhere else, and heeds its timeouts`, () => {
+      const observed = observe()
+      const quick = name === "object" ? Answer.json({ answer: 42 }) : Answer.text("a b")
+      const layer = Claude.layerTransport({ defaults, concurrency: 1, retry: RetryPolicy.none, timeouts: { total: "5 seconds", headers: "5 seconds" } }).pipe(
+        Layer.provide(ScriptedTransport.layer((_request, index) => index === 0 ? quick : Answer.stall("beforeHeaders"))),
+        Layer.provideMerge(observed.layer)
+      )
+      return Effect.gen(function*() {
+        const run = (count: number, seconds: number) =>
+          Effect.gen(function*() {
+            const fibers = yield* Effect.forEach(Array.from({ length: count }), () =>
+              Effect.forkChild(Effect.uninterruptible(calls[name]), { startImmediately: true }))
+            for (let i = 0; i < seconds; i++) {
+              yield* Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+              yield* TestClock.adjust("1 second")
+            }
+            return fibers.map((fiber) => fiber.pollUnsafe())
+          })
+        const [first] = yield* run(1, 3)
+        assert.strictEqual(first && tell(first), "success")
+        // One holds the permit, the other waits for it.
+        for (const exit of yield* run(2, 8)) assert.match(String(exit && tell(exit)), /^fail (TimedOut|DeadlineExceeded)$/)
+        assert.deepStrictEqual(unended(observed.spans), [])
+        assert.deepStrictEqual(observed.gauges(), {})
+      }).pipe(Effect.provide(layer))
+    })
+  }
+})
+
+describe("telemetry that fails", () => {
+  const failing = {
+    "a logger": Logger.layer([Logger.make(explode)]),
+    "a tracer whose spans take nothing": Layer.succeed(
+      Tracer.Tracer,
+      Tracer.make({
+        span: (options) => Object.assign(new Tracer.NativeSpan(options), { attribute: explode, event: explode, end: explode })
+      })
+    )
+  }
+  for (const [what, telemetry] of Object.entries(failing)) {
+    for (const name of names) {
+      it.effect(`${what} fails no ${name}`, () => {
+        const layer = Claude.layerTransport({ defaults, concurrency: 1, retry: RetryPolicy.make({ times: 1, initial: 0 }) }).pipe(
+          Layer.provide(ScriptedTransport.layer((_request, index) => index % 2 === 0 ? Answer.error(529) : Answer.json({ answer: 42 }))),
+          Layer.provideMerge(telemetry),
+          Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "All"))
+        )
+        return Effect.gen(function*() {
+          for (let i = 0; i < 2; i++) {
+            const fiber = yield* Effect.forkChild(calls[name], { startImmediately: true })
+            for (let i = 0; i < 10 && fiber.pollUnsafe() === undefined; i++) {
+              yield* Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+              yield* TestClock.adjust("1 second")
+            }
+            assert.strictEqual(tell(yield* Fiber.await(fiber)), "success")
+          }
+        }).pipe(Effect.provide(layer))
+      })
+    }
+  }
 })

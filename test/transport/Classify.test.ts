@@ -7,9 +7,10 @@ import { inspect } from "node:util"
 import * as Classify from "../../src/transport/Classify.ts"
 
 /** The SDK's CommonJS build has classes of its own, none of which is an instance of the ESM build's. */
-const cjs: { readonly APIError: typeof APIError; readonly APIConnectionError: typeof APIConnectionError } = createRequire(
-  import.meta.url
-)("@anthropic-ai/sdk/error")
+const cjs: { readonly APIError: typeof APIError; readonly APIConnectionError: typeof APIConnectionError } =
+  createRequire(
+    import.meta.url
+  )("@anthropic-ai/sdk/error")
 
 const NOW = Date.UTC(2026, 10, 21, 12, 0, 0)
 
@@ -65,48 +66,118 @@ describe("answers with an error status", () => {
     ["a 503", { status: 503 }, backoff("ServerError"), "503"],
     ["a 504", { status: 504, type: "timeout_error" }, backoff("ServerError"), "timeout_error"],
     ["a 529", { status: 529, type: "overloaded_error" }, backoff("Overloaded"), "overloaded_error"],
-    ["a compaction that is unavailable", {
-      status: 529,
-      type: "overloaded_error",
-      code: "compaction_unavailable"
-    }, backoff("Overloaded"), "overloaded_error"],
-    ["a key that cannot be reached", { status: 503, type: "api_error", code: "cmek_key_unreachable" }, backoff("ServerError"), "api_error"],
+    [
+      "a compaction that is unavailable",
+      {
+        status: 529,
+        type: "overloaded_error",
+        code: "compaction_unavailable"
+      },
+      backoff("Overloaded"),
+      "overloaded_error"
+    ],
+    [
+      "a key that cannot be reached",
+      { status: 503, type: "api_error", code: "cmek_key_unreachable" },
+      backoff("ServerError"),
+      "api_error"
+    ],
     // after the server's hint
     ["a rate limit", { status: 429, type: "rate_limit_error" }, backoff("RateLimited"), "rate_limit_error"],
-    ["a ramp limit", { status: 429, type: "rate_limit_error", code: "ramp_limit_exceeded" }, backoff("RateLimited"), "rate_limit_error"],
+    [
+      "a ramp limit",
+      { status: 429, type: "rate_limit_error", code: "ramp_limit_exceeded" },
+      backoff("RateLimited"),
+      "rate_limit_error"
+    ],
     // conditional
     ["a conflict without a code", { status: 409, type: "conflict_error" }, backoff("ServerError"), "conflict_error"],
-    ["a conflict with a code", { status: 409, type: "conflict_error", code: "skill_name_taken" }, fatal("InvalidRequest"), "conflict_error"],
-    ["a thread that is being continued", {
-      status: 400,
-      type: "invalid_request_error",
-      code: "thread_continue_in_flight"
-    }, backoff("ServerError"), "invalid_request_error"],
+    [
+      "a conflict with a code",
+      { status: 409, type: "conflict_error", code: "skill_name_taken" },
+      fatal("InvalidRequest"),
+      "conflict_error"
+    ],
+    [
+      "a thread that is being continued",
+      {
+        status: 400,
+        type: "invalid_request_error",
+        code: "thread_continue_in_flight"
+      },
+      backoff("ServerError"),
+      "invalid_request_error"
+    ],
     // budget and billing
-    ["a contract's spend limit", { status: 429, type: "rate_limit_error", code: "contract_spend_limit_reached" }, blocked, "rate_limit_error"],
-    ["an enforced spend limit", { status: 429, type: "rate_limit_error", code: "enforced_spend_limit_reached" }, blocked, "rate_limit_error"],
+    [
+      "a contract's spend limit",
+      { status: 429, type: "rate_limit_error", code: "contract_spend_limit_reached" },
+      blocked,
+      "rate_limit_error"
+    ],
+    [
+      "an enforced spend limit",
+      { status: 429, type: "rate_limit_error", code: "enforced_spend_limit_reached" },
+      blocked,
+      "rate_limit_error"
+    ],
     ["a 402", { status: 402, type: "billing_error" }, blocked, "billing_error"],
-    ["a 402 with a code", { status: 402, type: "billing_error", code: "linked_organization_spend_limit_reached" }, blocked, "billing_error"],
-    ["billing that is not authorized", { status: 403, type: "permission_error", code: "user_profile_billing_not_authorized" }, blocked, "permission_error"],
-    ["a profile that cannot be billed", { status: 403, type: "permission_error", code: "user_profile_not_billable" }, blocked, "permission_error"],
-    ["a usage limit", {
-      status: 400,
-      type: "invalid_request_error",
-      message: "You have reached your specified API usage limits. You will regain access on 2026-12-01."
-    }, blocked, "invalid_request_error"],
-    ["a workspace's usage limit", {
-      status: 400,
-      type: "invalid_request_error",
-      message: "You have reached your specified workspace API usage limits."
-    }, blocked, "invalid_request_error"],
+    [
+      "a 402 with a code",
+      { status: 402, type: "billing_error", code: "linked_organization_spend_limit_reached" },
+      blocked,
+      "billing_error"
+    ],
+    [
+      "billing that is not authorized",
+      { status: 403, type: "permission_error", code: "user_profile_billing_not_authorized" },
+      blocked,
+      "permission_error"
+    ],
+    [
+      "a profile that cannot be billed",
+      { status: 403, type: "permission_error", code: "user_profile_not_billable" },
+      blocked,
+      "permission_error"
+    ],
+    [
+      "a usage limit",
+      {
+        status: 400,
+        type: "invalid_request_error",
+        message: "You have reached your specified API usage limits. You will regain access on 2026-12-01."
+      },
+      blocked,
+      "invalid_request_error"
+    ],
+    [
+      "a workspace's usage limit",
+      {
+        status: 400,
+        type: "invalid_request_error",
+        message: "You have reached your specified workspace API usage limits."
+      },
+      blocked,
+      "invalid_request_error"
+    ],
     // the request
     ["a 400", { status: 400, type: "invalid_request_error" }, fatal("InvalidRequest"), "invalid_request_error"],
-    ["a compaction that does not fit", {
-      status: 400,
-      type: "invalid_request_error",
-      code: "compaction_content_mismatch"
-    }, fatal("InvalidRequest"), "invalid_request_error"],
-    ["a tool's name taken twice", { status: 400, type: "invalid_request_error", code: "tool_name_conflict" }, fatal("InvalidRequest"), "invalid_request_error"],
+    [
+      "a compaction that does not fit",
+      {
+        status: 400,
+        type: "invalid_request_error",
+        code: "compaction_content_mismatch"
+      },
+      fatal("InvalidRequest"),
+      "invalid_request_error"
+    ],
+    [
+      "a tool's name taken twice",
+      { status: 400, type: "invalid_request_error", code: "tool_name_conflict" },
+      fatal("InvalidRequest"),
+      "invalid_request_error"
+    ],
     ["a 404", { status: 404, type: "not_found_error" }, fatal("NotFound"), "not_found_error"],
     ["a 412", { status: 412 }, fatal("InvalidRequest"), "412"],
     ["a 413", { status: 413, type: "request_too_large" }, fatal("RequestTooLarge"), "request_too_large"],
@@ -115,13 +186,28 @@ describe("answers with an error status", () => {
     // the account
     ["a 401", { status: 401, type: "authentication_error" }, fatal("Authentication"), "authentication_error"],
     ["a 403", { status: 403, type: "permission_error" }, fatal("PermissionDenied"), "permission_error"],
-    ["an organization on hold", { status: 400, type: "invalid_request_error", code: "organization_on_hold" }, fatal("PermissionDenied"), "invalid_request_error"],
-    ["a key that is disabled", { status: 400, type: "invalid_request_error", code: "cmek_key_disabled" }, fatal("PermissionDenied"), "invalid_request_error"],
+    [
+      "an organization on hold",
+      { status: 400, type: "invalid_request_error", code: "organization_on_hold" },
+      fatal("PermissionDenied"),
+      "invalid_request_error"
+    ],
+    [
+      "a key that is disabled",
+      { status: 400, type: "invalid_request_error", code: "cmek_key_disabled" },
+      fatal("PermissionDenied"),
+      "invalid_request_error"
+    ],
     // what nobody has heard of
     ["a status of the client's kind", { status: 418 }, fatal("InvalidRequest"), "418"],
     ["a status of the server's kind", { status: 599 }, backoff("ServerError"), "599"],
     ["a redirect", { status: 301 }, fatal("Misconfigured"), "301"],
-    ["a 429 with an unknown code", { status: 429, type: "rate_limit_error", code: "new_code" }, backoff("RateLimited"), "rate_limit_error"]
+    [
+      "a 429 with an unknown code",
+      { status: 429, type: "rate_limit_error", code: "new_code" },
+      backoff("RateLimited"),
+      "rate_limit_error"
+    ]
   ]
 
   it.each(rows)("%s is classified", (_, answer, expected, type) => {
@@ -247,7 +333,17 @@ describe("the server's hint", () => {
 
 describe("no answer", () => {
   const failed = "retryable, ConnectionFailed, retry, fail over"
-  const codes = ["ECONNREFUSED", "ECONNRESET", "ENOTFOUND", "EAI_AGAIN", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH", "UND_ERR_SOCKET", "UND_ERR_CONNECT_TIMEOUT"]
+  const codes = [
+    "ECONNREFUSED",
+    "ECONNRESET",
+    "ENOTFOUND",
+    "EAI_AGAIN",
+    "EPIPE",
+    "ETIMEDOUT",
+    "EHOSTUNREACH",
+    "UND_ERR_SOCKET",
+    "UND_ERR_CONNECT_TIMEOUT"
+  ]
 
   it.each(codes)("%s is a connection that failed, with its code", (code) => {
     const error = Classify.fromThrown(network(code), NOW)
@@ -326,8 +422,18 @@ describe("a body that broke off", () => {
   const interrupted = "retryable, StreamInterrupted, retry, fail over"
 
   it.each([
-    ["a socket that closed", new TypeError("terminated", { cause: Object.assign(new Error("other side closed"), { code: "UND_ERR_SOCKET" }) }), "UND_ERR_SOCKET"],
-    ["undici's body timeout", new TypeError("terminated", { cause: Object.assign(new Error("Body Timeout Error"), { code: "UND_ERR_BODY_TIMEOUT" }) }), "UND_ERR_BODY_TIMEOUT"],
+    [
+      "a socket that closed",
+      new TypeError("terminated", { cause: Object.assign(new Error("other side closed"), { code: "UND_ERR_SOCKET" }) }),
+      "UND_ERR_SOCKET"
+    ],
+    [
+      "undici's body timeout",
+      new TypeError("terminated", {
+        cause: Object.assign(new Error("Body Timeout Error"), { code: "UND_ERR_BODY_TIMEOUT" })
+      }),
+      "UND_ERR_BODY_TIMEOUT"
+    ],
     ["a bare TypeError", new TypeError("terminated"), undefined],
     ["a DOMException", new DOMException("This operation was aborted", "AbortError"), undefined],
     ["no error at all", "gone", undefined]
@@ -400,7 +506,9 @@ describe("secrets", () => {
     ]
     for (const one of thrown) {
       const error = Classify.fromThrown(one, NOW, [secret])
-      for (const shown of [error.message, String(error), inspect(error, { depth: 9 }), JSON.stringify(error), error.stack]) {
+      for (
+        const shown of [error.message, String(error), inspect(error, { depth: 9 }), JSON.stringify(error), error.stack]
+      ) {
         assert.notInclude(shown, "very-secret")
       }
     }

@@ -211,7 +211,9 @@ describe.each(kinds)("$name", (kind) => {
 
   it.live("a code in the error's details decides", () =>
     Effect.gen(function*() {
-      const { url } = yield* simulate(Answer.error(429, { errorCode: "enforced_spend_limit_reached", shouldRetry: true }))
+      const { url } = yield* simulate(
+        Answer.error(429, { errorCode: "enforced_spend_limit_reached", shouldRetry: true })
+      )
       const error = yield* failureOf(kind, url, { retry: RetryPolicy.standard })
       assert.deepStrictEqual([error.reason._tag, error.attempts, error.mayFailOver], ["SpendLimit", 1, true])
     }))
@@ -267,12 +269,44 @@ describe.each(kinds)("$name", (kind) => {
     ["a message that is no JSON", Answer.garbage("badJson"), "InvalidResponse", "InvalidResponse"],
     ["a page of HTML", Answer.garbage("html"), "InvalidResponse", "InvalidResponse"],
     ["nothing", Answer.garbage("empty"), "StreamInterrupted", "InvalidResponse"],
-    ["JSON that is no message", Answer.raw(["{\"ok\":true}"], { contentType: "application/json" }), "InvalidResponse", "InvalidResponse"],
-    ["events that begin in the middle", Answer.raw([events.delta("x"), events.end]), "InvalidResponse", "InvalidResponse"],
-    ["an overload in the stream", Answer.errorEvent("overloaded_error", "Overloaded", "midStream", good), "Overloaded", "Overloaded"],
-    ["a server's error in the stream", Answer.errorEvent("api_error", "Internal", "midStream", good), "ServerError", "ServerError"],
-    ["a timeout in the stream", Answer.errorEvent("timeout_error", "Too slow", "midStream", good), "ServerError", "ServerError"],
-    ["an error in place of a message", Answer.raw([JSON.stringify({ type: "error", error: { type: "overloaded_error", message: "Overloaded" } })], { contentType: "application/json" }), "Overloaded", "Overloaded"]
+    [
+      "JSON that is no message",
+      Answer.raw(["{\"ok\":true}"], { contentType: "application/json" }),
+      "InvalidResponse",
+      "InvalidResponse"
+    ],
+    [
+      "events that begin in the middle",
+      Answer.raw([events.delta("x"), events.end]),
+      "InvalidResponse",
+      "InvalidResponse"
+    ],
+    [
+      "an overload in the stream",
+      Answer.errorEvent("overloaded_error", "Overloaded", "midStream", good),
+      "Overloaded",
+      "Overloaded"
+    ],
+    [
+      "a server's error in the stream",
+      Answer.errorEvent("api_error", "Internal", "midStream", good),
+      "ServerError",
+      "ServerError"
+    ],
+    [
+      "a timeout in the stream",
+      Answer.errorEvent("timeout_error", "Too slow", "midStream", good),
+      "ServerError",
+      "ServerError"
+    ],
+    [
+      "an error in place of a message",
+      Answer.raw([JSON.stringify({ type: "error", error: { type: "overloaded_error", message: "Overloaded" } })], {
+        contentType: "application/json"
+      }),
+      "Overloaded",
+      "Overloaded"
+    ]
   ]
 
   it.live.each(broken)("%s has its reason, over either wire", ([_, answer, sse, json]) =>
@@ -326,14 +360,17 @@ describe.each(kinds)("$name", (kind) => {
     ["but for pings", Answer.pings("20 millis"), { idle: "10 seconds", firstContent: "200 millis" }, "firstContent"]
   ]
 
-  it.live.each(silent)("silence %s is TimedOut, and closes the connection", ([_, answer, timeouts, phase]) =>
-    Effect.gen(function*() {
-      const simulator = yield* simulate(answer)
-      const error = yield* failureOf(kind, simulator.url, { timeouts })
-      assert.deepStrictEqual<object>(reasonOf(error), { reason: "TimedOut", phase })
-      const { earlyCloses } = yield* simulator.logWhen(({ earlyCloses }) => earlyCloses === 1)
-      assert.strictEqual(earlyCloses, 1)
-    }))
+  it.live.each(silent)(
+    "silence %s is TimedOut, and closes the connection",
+    ([_, answer, timeouts, phase]) =>
+      Effect.gen(function*() {
+        const simulator = yield* simulate(answer)
+        const error = yield* failureOf(kind, simulator.url, { timeouts })
+        assert.deepStrictEqual<object>(reasonOf(error), { reason: "TimedOut", phase })
+        const { earlyCloses } = yield* simulator.logWhen(({ earlyCloses }) => earlyCloses === 1)
+        assert.strictEqual(earlyCloses, 1)
+      })
+  )
 
   it.live("a slow drip outlives the idle timeout, since every byte counts", () =>
     Effect.gen(function*() {
@@ -345,7 +382,10 @@ describe.each(kinds)("$name", (kind) => {
   it.live("a JSON answer that never comes ends with the call's deadline", () =>
     Effect.gen(function*() {
       const { url } = yield* ClaudeSimulator.make({ answers: () => Answer.stall("beforeHeaders") })
-      const error = yield* failureOf(kind, url, { wire: "json", timeouts: { headers: "20 millis", idle: "20 millis", total: "200 millis" } })
+      const error = yield* failureOf(kind, url, {
+        wire: "json",
+        timeouts: { headers: "20 millis", idle: "20 millis", total: "200 millis" }
+      })
       assert.strictEqual(error.reason._tag, "DeadlineExceeded")
     }))
 
@@ -601,7 +641,10 @@ describe("a client handed in", () => {
   it.live("what its fetch throws is told as what it is", () =>
     Effect.gen(function*() {
       const thrown: ReadonlyArray<readonly [unknown, string]> = [
-        [new TypeError("fetch failed", { cause: Object.assign(new Error("x"), { code: "ECONNRESET" }) }), "ConnectionFailed"],
+        [
+          new TypeError("fetch failed", { cause: Object.assign(new Error("x"), { code: "ECONNRESET" }) }),
+          "ConnectionFailed"
+        ],
         [new DOMException("The operation was aborted due to timeout", "TimeoutError"), "ConnectionFailed"],
         [new DOMException("This operation was aborted", "AbortError"), "ConnectionFailed"],
         [Object.assign(new Error("bad agent"), { code: "UND_ERR_INVALID_ARG" }), "Misconfigured"]
@@ -646,7 +689,10 @@ describe("a client handed in", () => {
         baseURL: "http://unused.invalid",
         fetch: () => Promise.resolve(new Response(null, { headers: { "content-type": "text/event-stream" } }))
       })
-      assert.strictEqual((yield* Effect.flip(Effect.provide(Claude.text(request), layer))).reason._tag, "StreamInterrupted")
+      assert.strictEqual(
+        (yield* Effect.flip(Effect.provide(Claude.text(request), layer))).reason._tag,
+        "StreamInterrupted"
+      )
     }))
 
   it.live("a response that comes after the call was given up is not read", () =>
