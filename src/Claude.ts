@@ -34,6 +34,7 @@ import * as Request from "./request/Request.ts"
 import * as StructuredOutput from "./request/StructuredOutput.ts"
 import type { Outcome } from "./telemetry/Attributes.ts"
 import * as CallSpan from "./telemetry/CallSpan.ts"
+import * as CallTelemetry from "./telemetry/CallTelemetry.ts"
 import * as AnthropicTransport from "./transport/AnthropicTransport.ts"
 import * as Classify from "./transport/Classify.ts"
 import { type Exchange, type ResponseHead, Transport } from "./transport/Transport.ts"
@@ -128,7 +129,7 @@ const makeWith = Effect.fnUntraced(function*(
   const redact = transport.redact ?? ((text: string) => text)
   const semaphore = yield* Semaphore.make(settings.concurrency)
   const retryBudget = new RetryPolicy.RetryBudget(settings.retryBudget)
-  const telemetry = CallSpan.make({ ...transport, pricing: settings.pricing, options: settings.telemetry })
+  const telemetry = CallTelemetry.make({ ...transport, pricing: settings.pricing, options: settings.telemetry })
   const policyOf = Settings.makePolicyOf(settings.policy)
 
   // The way of a call, from the caller to the wire. Each stage is a function around the next:
@@ -143,7 +144,7 @@ const makeWith = Effect.fnUntraced(function*(
 
   const begin = (
     resolved: Request.Resolved | ClaudeError.ClaudeFatalError,
-    operation: CallSpan.CallInfo["operation"],
+    operation: CallTelemetry.Operation,
     stream: boolean
   ): Effect.Effect<Call, ClaudeError.ClaudeFatalError> =>
     Effect.flatMap(CurrentPolicy, (current) => {
@@ -246,7 +247,8 @@ const makeWith = Effect.fnUntraced(function*(
   /** How an attempt of this call is read. */
   const reading = (call: Call, sent: Sent) => ({
     source: sent.exchange,
-    failure: ({ failure, ...event }: Event.ErrorEvent) => failure ?? Classify.fromEvent(event, call.span.requestId, redact),
+    failure: ({ failure, ...event }: Event.ErrorEvent) =>
+      failure ?? Classify.fromEvent(event, call.span.requestId, redact),
     timeouts: call.timeouts,
     deadline: call.deadline,
     untilContent: call.untilContent,
@@ -257,7 +259,8 @@ const makeWith = Effect.fnUntraced(function*(
   const attempt = (call: Call) =>
     Effect.suspend(() => {
       const progress = call.accumulator = new Accumulator()
-      const decoder = (head: ResponseHead) => Event.decoderFor(redact(head.headers.get("content-type") ?? "text/event-stream"))
+      const decoder = (head: ResponseHead) =>
+        Event.decoderFor(redact(head.headers.get("content-type") ?? "text/event-stream"))
       return Effect.flatMap(exchange(call, progress), (sent) =>
         Attempt.open({ ...reading(call, sent), decoder, progress }))
     })
@@ -439,9 +442,11 @@ export const layer = (options: Options): Layer.Layer<Claude, ClaudeError.ClaudeF
   Layer.unwrap(Effect.suspend(() => {
     const settings = Settings.resolve(options)
     if ("_tag" in settings) return Effect.fail(settings)
-    return Effect.succeed(Layer.effect(Claude, makeWith(settings)).pipe(
-      Layer.provide(Layer.effect(Transport, AnthropicTransport.make(options)))
-    ))
+    return Effect.succeed(
+      Layer.effect(Claude, makeWith(settings)).pipe(
+        Layer.provide(Layer.effect(Transport, AnthropicTransport.make(options)))
+      )
+    )
   }))
 
 /**
@@ -512,8 +517,10 @@ export const object = <A, E, RD, RE>(
   request: MessageRequest
 ): Effect.Effect<A, ClaudeError.ClaudeError, Claude | RD> =>
   Claude.use((claude) =>
-    Effect.flatMap(CurrentPolicy, ({ repair = claude.repair ?? 1 }) =>
-      StructuredOutput.ask(schema, request, { ...Text, message, repair }))
+    Effect.flatMap(
+      CurrentPolicy,
+      ({ repair = claude.repair ?? 1 }) => StructuredOutput.ask(schema, request, { ...Text, message, repair })
+    )
   )
 
 /**
@@ -580,17 +587,18 @@ export const countTokens = (request: CountTokensRequest): Effect.Effect<number, 
  * @category combinators
  * @since 0.1.0
  */
-export const withPolicy = (policy: Policy) =>
-<T extends Effect.Effect<unknown, unknown, unknown> | Stream.Stream<unknown, unknown, unknown>>(self: T): T => {
-  const kept = new WeakMap<Policy, Policy>()
-  // One object for each that lies outside, so that it is checked once and not with each call.
-  const merge = (outer: Policy): Policy => {
-    let merged = kept.get(outer)
-    if (merged === undefined) kept.set(outer, merged = Settings.mergePolicy(outer, policy))
-    return merged
+export const withPolicy =
+  (policy: Policy) =>
+  <T extends Effect.Effect<unknown, unknown, unknown> | Stream.Stream<unknown, unknown, unknown>>(self: T): T => {
+    const kept = new WeakMap<Policy, Policy>()
+    // One object for each that lies outside, so that it is checked once and not with each call.
+    const merge = (outer: Policy): Policy => {
+      let merged = kept.get(outer)
+      if (merged === undefined) kept.set(outer, merged = Settings.mergePolicy(outer, policy))
+      return merged
+    }
+    // Neither changes what T succeeds with, fails with or needs: a reference is always there.
+    return (Stream.isStream(self)
+      ? Stream.updateService(self, CurrentPolicy, merge)
+      : Effect.updateService(self, CurrentPolicy, merge)) as T
   }
-  // Neither changes what T succeeds with, fails with or needs: a reference is always there.
-  return (Stream.isStream(self)
-    ? Stream.updateService(self, CurrentPolicy, merge)
-    : Effect.updateService(self, CurrentPolicy, merge)) as T
-}

@@ -6,7 +6,7 @@ import * as Timeouts from "../attempt/Timeouts.ts"
 import * as ClaudeError from "../ClaudeError.ts"
 import * as Pricing from "../request/Pricing.ts"
 import type * as Request from "../request/Request.ts"
-import type { TelemetryOptions } from "../telemetry/CallSpan.ts"
+import type { TelemetryOptions } from "../telemetry/CallTelemetry.ts"
 
 /** How a call behaves, by itself. */
 export interface Policy {
@@ -62,7 +62,9 @@ export const resolve = (options: ClientOptions): Settings | ClaudeError.ClaudeFa
     return refuse("concurrency", concurrency, "a whole number from 1: how many calls may be in flight")
   }
   const { burst = 10, ratio = 0.2 } = options.retryBudget ?? {}
-  if (!(ratio >= 0 && Number.isFinite(ratio))) return refuse("retryBudget.ratio", ratio, "a number from 0, such as 0.2 for one retry in five calls")
+  if (!(ratio >= 0 && Number.isFinite(ratio))) {
+    return refuse("retryBudget.ratio", ratio, "a number from 0, such as 0.2 for one retry in five calls")
+  }
   if (!(burst >= 0 && Number.isFinite(burst))) return refuse("retryBudget.burst", burst, "a number from 0, such as 10")
   const maxTokens = options.defaults?.max_tokens
   if (maxTokens !== undefined && (!Number.isInteger(maxTokens) || maxTokens < 1)) {

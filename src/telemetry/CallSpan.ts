@@ -11,90 +11,18 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Metric from "effect/Metric"
+import type * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import * as ClaudeError from "../ClaudeError.ts"
 import * as Cost from "../request/Cost.ts"
 import * as Model from "../request/Model.ts"
-import type * as Pricing from "../request/Pricing.ts"
 import * as Attributes from "./Attributes.ts"
+import { allInput, atEnd, atStart, type CallInfo } from "./CallAttributes.ts"
+import type { CallTelemetry } from "./CallTelemetry.ts"
 import * as Content from "./Content.ts"
-import { RequestSeries } from "./Metrics.ts"
-
-/** @category options @since 0.1.0 */
-export interface TelemetryOptions {
-  /** What is written of prompts and replies. @default nothing */
-  readonly content?: Content.ContentOptions | undefined
-  /** Sends `traceparent` with each attempt, so that spans of the API can join. @default true */
-  readonly propagate?: boolean | undefined
-}
-
-/** What calls of one client have in common. @internal */
-export interface CallTelemetry {
-  readonly provider: string
-  readonly server: { readonly url: string; readonly address: string; readonly port: number }
-  readonly pricing: Pricing.Pricing
-  readonly options: TelemetryOptions
-  readonly series: (model: string, operation: CallInfo["operation"]) => RequestSeries
-  /** Calls that wait for their turn. */
-  readonly queue: { depth: number }
-  /** What a metric needs of a fiber's context. */
-  readonly metricContext: (context: Context.Context<never>) => Context.Context<never>
-}
-
-/** @internal */
-export const make = (options: Omit<CallTelemetry, "series" | "metricContext" | "queue">): CallTelemetry => {
-  const common = {
-    [Attributes.providerName]: options.provider,
-    [Attributes.serverAddress]: options.server.address,
-    [Attributes.serverPort]: String(options.server.port)
-  }
-  const kept = { chat: new Map<string, RequestSeries>(), countTokens: new Map<string, RequestSeries>() }
-  let small: Context.Context<never> | undefined
-  return {
-    ...options,
-    metricContext: (context) => {
-      const registry = Context.get(context, Metric.MetricRegistry)
-      const attributes = Context.get(context, Metric.CurrentMetricAttributes)
-      // A metric looks both up with each update, which takes longer the more the context holds: this one holds no more.
-      if (
-        small === undefined || Context.get(small, Metric.MetricRegistry) !== registry ||
-        Context.get(small, Metric.CurrentMetricAttributes) !== attributes
-      ) {
-        small = Context.make(Metric.MetricRegistry, registry).pipe(
-          Context.add(Metric.CurrentMetricAttributes, attributes)
-        ) as Context.Context<never>
-      }
-      return small
-    },
-    queue: { depth: 0 },
-    series: (model, operation) => {
-      const label = Model.label(model)
-      let series = kept[operation].get(label)
-      if (series === undefined) {
-        const labels = { [Attributes.operationName]: Attributes.operation[operation], ...common }
-        kept[operation].set(label, series = new RequestSeries(labels, label))
-      }
-      return series
-    }
-  }
-}
-
-/** What a call says of itself at its start. @internal */
-export interface CallInfo {
-  readonly operation: keyof typeof Attributes.operation
-  readonly model: string
-  /** The body of the request, read for its attributes. */
-  readonly params: object
-  /** The response comes as a stream of events. */
-  readonly streamed: boolean
-  /** The caller reads it as a stream too. */
-  readonly stream: boolean
-  readonly tenant: string | undefined
-  readonly tags: Readonly<Record<string, string>> | undefined
-}
+import type { RequestSeries } from "./Metrics.ts"
 
 /** Begins a call's span. @internal */
 export const begin = (telemetry: CallTelemetry, info: CallInfo): Effect.Effect<CallSpan> =>
@@ -102,36 +30,11 @@ export const begin = (telemetry: CallTelemetry, info: CallInfo): Effect.Effect<C
     Effect.map(
       makeSpan(`${Attributes.operation[info.operation]} ${info.model}`, {
         kind: "client",
-        attributes: callAttributes(telemetry, info)
+        attributes: atStart(telemetry, info)
       }),
       (span) => new CallSpan(telemetry, info, span, context)
     )
   )
-
-const callAttributes = (telemetry: CallTelemetry, info: CallInfo): Record<string, unknown> => {
-  const params = info.params as {
-    readonly max_tokens?: number
-    readonly service_tier?: string
-    readonly output_config?: { readonly effort?: string | null; readonly format?: unknown } | null
-  }
-  const attributes: Record<string, unknown> = {
-    [Attributes.operationName]: Attributes.operation[info.operation],
-    [Attributes.providerName]: telemetry.provider,
-    [Attributes.requestModel]: info.model,
-    [Attributes.serverAddress]: telemetry.server.address,
-    [Attributes.serverPort]: telemetry.server.port
-  }
-  if (params.max_tokens !== undefined) attributes[Attributes.requestMaxTokens] = params.max_tokens
-  if (info.streamed) attributes[Attributes.requestStream] = true
-  if (params.service_tier !== undefined) attributes[Attributes.requestServiceTier] = params.service_tier
-  if (params.output_config?.effort != null) attributes[Attributes.requestReasoningLevel] = params.output_config.effort
-  if (params.output_config?.format != null) attributes[Attributes.outputType] = "json"
-  if (info.tenant !== undefined) attributes[Attributes.tenant] = info.tenant
-  if (info.tags !== undefined) {
-    for (const [name, value] of Object.entries(info.tags)) attributes[Attributes.tag(name)] = value
-  }
-  return attributes
-}
 
 /** What an attempt has of a message. @internal */
 export interface Progress {
@@ -321,7 +224,13 @@ export class CallSpan {
       const error = outcome === "error" ? errorOf(exit) : undefined
       const type = outcome === "error" ? error?.type ?? unknownError : ""
       if (this.info.stream) this.add(this.series.activeStreams, -1)
-      this.write(() => this.describe(outcome, type, error))
+      this.write(() => {
+        const { attempts, cost, message, reasoning, usage, waited } = this
+        const requestId = error?.requestId ?? this.requestId
+        const firstContent = this.info.streamed ? this.firstContent : undefined
+        const facts = { outcome, type, attempts, waited, requestId, message, usage, reasoning, cost, firstContent }
+        for (const [name, value] of Object.entries(atEnd(facts))) this.span.attribute(name, value)
+      })
       if (this.info.operation === "chat") this.measure(this.secondsAt(now), type)
       return Effect.andThen(this.tell(error, message), Effect.sync(() => this.finish(this.span, outcome, exit, now)))
     })
@@ -348,44 +257,6 @@ export class CallSpan {
       : this.cost === undefined
       ? cost
       : Cost.add(this.cost, cost)
-  }
-
-  private describe(outcome: Attributes.Outcome, type: string, error: ClaudeError.ClaudeError | undefined): void {
-    const { message, span, usage } = this
-    span.attribute(Attributes.outcome, outcome === "error" && this.attempts === 0 ? "rejected" : outcome)
-    span.attribute(Attributes.attemptCount, this.attempts)
-    if (this.waited > 0) span.attribute(Attributes.waitTotal, this.waited)
-    if (type !== "") span.attribute(Attributes.errorType, type)
-    const requestId = error?.requestId ?? this.requestId
-    if (requestId !== undefined) span.attribute(Attributes.requestId, requestId)
-    if (message !== undefined) {
-      span.attribute(Attributes.responseId, message.id)
-      span.attribute(Attributes.responseModel, message.model)
-      span.attribute(Attributes.responseFinishReasons, [message.stop_reason ?? "error"])
-      if (message.stop_reason != null) span.attribute(Attributes.stopReason, message.stop_reason)
-      if (message.usage.service_tier != null) span.attribute(Attributes.responseServiceTier, message.usage.service_tier)
-      const writes = message.usage.cache_creation
-      if (writes != null) {
-        span.attribute(Attributes.cacheCreation5m, writes.ephemeral_5m_input_tokens)
-        span.attribute(Attributes.cacheCreation1h, writes.ephemeral_1h_input_tokens)
-      }
-    }
-    if (usage !== undefined) {
-      span.attribute(Attributes.usageInputTokens, allInput(usage))
-      span.attribute(Attributes.usageOutputTokens, usage.output_tokens)
-      span.attribute(Attributes.usageCacheReadTokens, usage.cache_read_input_tokens)
-      span.attribute(Attributes.usageCacheWriteTokens, usage.cache_creation_input_tokens)
-      if (this.reasoning > 0) span.attribute(Attributes.usageReasoningTokens, this.reasoning)
-    }
-    if (this.cost !== undefined) {
-      span.attribute(Attributes.costAmount, this.cost.amount)
-      span.attribute(Attributes.costCurrency, this.cost.currency)
-      span.attribute(Attributes.costSource, this.cost.source)
-      span.attribute(Attributes.pricingVersion, this.cost.pricingVersion)
-    }
-    if (this.firstContent !== undefined && this.info.streamed) {
-      span.attribute(Attributes.responseTimeToFirstChunk, this.firstContent)
-    }
   }
 
   private measure(lasted: number, type: string): void {
@@ -533,10 +404,6 @@ export class CallSpan {
     metric.updateUnsafe(value, this.context)
   }
 }
-
-/** Anthropic's input tokens leave the cached ones out; the conventions count them in. */
-const allInput = (usage: ClaudeError.Usage): number =>
-  usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens
 
 /** A defect's `error.type`. */
 const unknownError = "_OTHER"

@@ -252,9 +252,8 @@ describe("a timeout that is none", () => {
 
   it.effect("a name that is no timeout is refused, and says which there are", () =>
     Effect.gen(function*() {
-      const error = yield* Effect.flip(
-        play([Answer.hello], text, { timeouts: { ...{ connect: "1 second" }, idle: "1 second" } })
-      )
+      const timeouts = { connect: "1 second", idle: "1 second" } as const
+      const error = yield* Effect.flip(play([Answer.hello], text, { timeouts }))
       assert.deepStrictEqual(error.reason, new ClaudeError.Misconfigured({ option: "timeouts.connect" }))
       for (const name of ["headers", "firstContent", "idle", "total"]) assert.include(error.message, name)
     }))

@@ -42,20 +42,28 @@ const clients: Record<string, { readonly secure: boolean; readonly layer: MakeLa
   "our own client over TLS": {
     secure: true,
     layer: (baseURL, connections) =>
-      Effect.map(agent(connections), (dispatcher) =>
-        Claude.layer({ ...options, apiKey: Redacted.make("sk-test"), baseURL, dispatcher }))
+      Effect.map(
+        agent(connections),
+        (dispatcher) => Claude.layer({ ...options, apiKey: Redacted.make("sk-test"), baseURL, dispatcher })
+      )
   },
   "a client that was handed in": {
     secure: false,
     layer: (baseURL, connections) =>
-      Effect.map(agent(connections), (agent) =>
-        Claude.layer({ ...options, client: new Anthropic({ apiKey: "sk-test", baseURL, fetch: fetchOver(agent) }) }))
+      Effect.map(
+        agent(connections),
+        (agent) =>
+          Claude.layer({ ...options, client: new Anthropic({ apiKey: "sk-test", baseURL, fetch: fetchOver(agent) }) })
+      )
   },
   "a client that was handed in, over TLS": {
     secure: true,
     layer: (baseURL, connections) =>
-      Effect.map(agent(connections), (agent) =>
-        Claude.layer({ ...options, client: new Anthropic({ apiKey: "sk-test", baseURL, fetch: fetchOver(agent) }) }))
+      Effect.map(
+        agent(connections),
+        (agent) =>
+          Claude.layer({ ...options, client: new Anthropic({ apiKey: "sk-test", baseURL, fetch: fetchOver(agent) }) })
+      )
   }
 }
 
@@ -128,7 +136,9 @@ describe.each(Object.entries(clients))("with %s", (_, { layer, secure }) => {
         const once = Effect.gen(function*() {
           const { requests } = yield* simulator.log
           const there = yield* Deferred.make<number>()
-          const fiber = yield* Effect.forkChild(call(Effect.sync(() => Deferred.doneUnsafe(there, Exit.succeed(now())))))
+          const fiber = yield* Effect.forkChild(
+            call(Effect.sync(() => Deferred.doneUnsafe(there, Exit.succeed(now()))))
+          )
           const at = (log: ClaudeSimulator.Log) => log.entries.find((entry) => entry.index === requests)
           const left = yield* (seen === undefined
             ? Deferred.await(there)
@@ -237,7 +247,9 @@ describe("connections", () => {
   it.live("a call that is left while it waits for a connection is never sent", () =>
     Effect.gen(function*() {
       const release = yield* Deferred.make<void>()
-      const simulator = yield* ClaudeSimulator.make({ answers: () => Effect.as(Deferred.await(release), Answer.text("a")) })
+      const simulator = yield* ClaudeSimulator.make({
+        answers: () => Effect.as(Deferred.await(release), Answer.text("a"))
+      })
       const dispatcher = yield* agent(1)
       yield* Effect.gen(function*() {
         const served = yield* Effect.forkChild(Claude.text(hi))

@@ -125,7 +125,12 @@ const check = (
 
 const verdicts: Record<Fault, (exit: Exit.Exit<unknown, ClaudeError.ClaudeError>) => void> = {
   fails: (exit) => assert.strictEqual(tell(exit), "fail Overloaded"),
-  dies: (exit) => assert.isTrue(Exit.isFailure(exit) && exit.cause.reasons.some((reason) => Cause.isDieReason(reason) && reason.defect === defect), tell(exit)),
+  dies: (exit) =>
+    assert.isTrue(
+      Exit.isFailure(exit) &&
+        exit.cause.reasons.some((reason) => Cause.isDieReason(reason) && reason.defect === defect),
+      tell(exit)
+    ),
   hangs: (exit) => assert.strictEqual(tell(exit), "interrupt"),
   "is interrupted": (exit) => assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause), tell(exit))
 }
@@ -144,15 +149,22 @@ describe.each(names)("whatever a transport does, %s ends and leaves nothing behi
     it.effect(`the response ${fault}`, () =>
       check(once((exchange) => ({ ...over(exchange), response: faults[fault] })), name, verdicts[fault]))
     it.effect(`the response ${fault} after it has come`, () =>
-      check(once((exchange) => ({ ...over(exchange), response: Effect.andThen(exchange.response, faults[fault]) })), name, verdicts[fault]))
+      check(
+        once((exchange) => ({ ...over(exchange), response: Effect.andThen(exchange.response, faults[fault]) })),
+        name,
+        verdicts[fault]
+      ))
     for (const nth of name === "json" || name === "countTokens" ? [1, 2] : [1, 2, 3, 5, 9]) {
       it.effect(`pull ${nth} ${fault}`, () => check(once(atPull(nth, faults[fault])), name, verdicts[fault]))
     }
   }
 
   it.effect("a pull ends too early", () =>
-    check(once(atPull(1, Effect.succeed([]))), name, (exit) =>
-      assert.match(tell(exit), /^fail (StreamInterrupted|InvalidResponse)$/)))
+    check(
+      once(atPull(1, Effect.succeed([]))),
+      name,
+      (exit) => assert.match(tell(exit), /^fail (StreamInterrupted|InvalidResponse)$/)
+    ))
 
   it.effect("completing dies", () =>
     check(once((exchange) => ({ ...over(exchange), complete: explode })), name, verdicts.dies))
@@ -199,7 +211,9 @@ describe("whatever a stream's consumer does", () => {
     dies: Effect.die(defect),
     "is interrupted": Effect.interrupt
   }
-  const leave = (left: <A, E>(stream: Stream.Stream<A, E, Claude.Claude>) => Effect.Effect<unknown, unknown, Claude.Claude>) => {
+  const leave = (
+    left: <A, E>(stream: Stream.Stream<A, E, Claude.Claude>) => Effect.Effect<unknown, unknown, Claude.Claude>
+  ) => {
     const observed = observe()
     const layer = Claude.layerTransport({ defaults, concurrency: 1 }).pipe(
       Layer.provide(ScriptedTransport.layer([Answer.text("a b c d e f g")])),
@@ -211,9 +225,13 @@ describe("whatever a stream's consumer does", () => {
       assert.deepStrictEqual(observed.gauges(), {})
       assert.isTrue(Exit.isSuccess(yield* Effect.exit(Claude.text(hi))))
       // Its errors are no errors of the call.
-      const told = observed.spans.slice(0, 2).map(({ attributes }) => [attributes.get("claude.outcome"), attributes.get("error.type")])
+      const told = observed.spans.slice(0, 2).map((
+        { attributes }
+      ) => [attributes.get("claude.outcome"), attributes.get("error.type")])
       assert.deepStrictEqual(told, [["cancelled", undefined], [undefined, undefined]])
-      const attempts = observed.metrics().filter(({ id }) => id === "claude.client.attempts").map(({ attributes }) => attributes?.["claude.outcome"])
+      const attempts = observed.metrics().filter(({ id }) => id === "claude.client.attempts").map(({ attributes }) =>
+        attributes?.["claude.outcome"]
+      )
       assert.sameMembers(attempts, ["cancelled", "success"])
       assert.deepStrictEqual(observed.logs.filter((line) => line.includes("exception")), [])
       return exit
@@ -236,10 +254,12 @@ describe("whatever a stream's consumer does", () => {
         ? Effect.gen(function*() {
           const observed = observe()
           yield* Stream.runDrain(Stream.take(Claude.stream(hi), 0)).pipe(
-            Effect.provide(Claude.layerTransport({ defaults }).pipe(
-              Layer.provide(ScriptedTransport.layer([answer])),
-              Layer.provideMerge(observed.layer)
-            ))
+            Effect.provide(
+              Claude.layerTransport({ defaults }).pipe(
+                Layer.provide(ScriptedTransport.layer([answer])),
+                Layer.provideMerge(observed.layer)
+              )
+            )
           )
           assert.deepStrictEqual(observed.gauges(), {})
           assert.deepStrictEqual(unended(observed.spans), [])
@@ -259,7 +279,9 @@ describe("whatever a stream's consumer does", () => {
       const reader = Effect.gen(function*() {
         for (;;) {
           // Each read is given up after 300 ms, and taken up again while more has come.
-          const read = yield* Effect.option(Effect.timeout(pull, "300 millis").pipe(Effect.map((texts) => words.push(...texts))))
+          const read = yield* Effect.option(
+            Effect.timeout(pull, "300 millis").pipe(Effect.map((texts) => words.push(...texts)))
+          )
           if (read._tag === "None" && words.join("") === "a b c d e f g") return
           yield* Effect.sleep("1900 millis")
         }
@@ -277,8 +299,15 @@ describe("where nothing may be interrupted", () => {
     it.effect(`${name} ends as soon as anywhere else, and heeds its timeouts`, () => {
       const observed = observe()
       const quick = name === "object" ? Answer.json({ answer: 42 }) : Answer.text("a b")
-      const layer = Claude.layerTransport({ defaults, concurrency: 1, retry: RetryPolicy.none, timeouts: { total: "5 seconds", headers: "5 seconds" } }).pipe(
-        Layer.provide(ScriptedTransport.layer((_request, index) => index === 0 ? quick : Answer.stall("beforeHeaders"))),
+      const layer = Claude.layerTransport({
+        defaults,
+        concurrency: 1,
+        retry: RetryPolicy.none,
+        timeouts: { total: "5 seconds", headers: "5 seconds" }
+      }).pipe(
+        Layer.provide(
+          ScriptedTransport.layer((_request, index) => index === 0 ? quick : Answer.stall("beforeHeaders"))
+        ),
         Layer.provideMerge(observed.layer)
       )
       return Effect.gen(function*() {
@@ -287,7 +316,9 @@ describe("where nothing may be interrupted", () => {
             const fibers = yield* Effect.forEach(Array.from({ length: count }), () =>
               Effect.forkChild(Effect.uninterruptible(calls[name]), { startImmediately: true }))
             for (let i = 0; i < seconds; i++) {
-              yield* Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+              yield* Effect.promise(() =>
+                new Promise<void>((resolve) => setImmediate(resolve))
+              )
               yield* TestClock.adjust("1 second")
             }
             return fibers.map((fiber) => fiber.pollUnsafe())
@@ -295,7 +326,9 @@ describe("where nothing may be interrupted", () => {
         const [first] = yield* run(1, 3)
         assert.strictEqual(first && tell(first), "success")
         // One holds the permit, the other waits for it.
-        for (const exit of yield* run(2, 8)) assert.match(String(exit && tell(exit)), /^fail (TimedOut|DeadlineExceeded)$/)
+        for (const exit of yield* run(2, 8)) {
+          assert.match(String(exit && tell(exit)), /^fail (TimedOut|DeadlineExceeded)$/)
+        }
         assert.deepStrictEqual(unended(observed.spans), [])
         assert.deepStrictEqual(observed.gauges(), {})
       }).pipe(Effect.provide(layer))
@@ -309,15 +342,24 @@ describe("telemetry that fails", () => {
     "a tracer whose spans take nothing": Layer.succeed(
       Tracer.Tracer,
       Tracer.make({
-        span: (options) => Object.assign(new Tracer.NativeSpan(options), { attribute: explode, event: explode, end: explode })
+        span: (options) =>
+          Object.assign(new Tracer.NativeSpan(options), { attribute: explode, event: explode, end: explode })
       })
     )
   }
   for (const [what, telemetry] of Object.entries(failing)) {
     for (const name of names) {
       it.effect(`${what} fails no ${name}`, () => {
-        const layer = Claude.layerTransport({ defaults, concurrency: 1, retry: RetryPolicy.make({ times: 1, initial: 0 }) }).pipe(
-          Layer.provide(ScriptedTransport.layer((_request, index) => index % 2 === 0 ? Answer.error(529) : Answer.json({ answer: 42 }))),
+        const layer = Claude.layerTransport({
+          defaults,
+          concurrency: 1,
+          retry: RetryPolicy.make({ times: 1, initial: 0 })
+        }).pipe(
+          Layer.provide(
+            ScriptedTransport.layer((_request, index) =>
+              index % 2 === 0 ? Answer.error(529) : Answer.json({ answer: 42 })
+            )
+          ),
           Layer.provideMerge(telemetry),
           Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "All"))
         )

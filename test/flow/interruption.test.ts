@@ -82,12 +82,18 @@ const calls = (random: () => number): ReadonlyArray<Effect.Effect<unknown, unkno
     Stream.runForEachArray(stream, () => Effect.yieldNow),
     Effect.suspend(() => Stream.runDrain(Stream.take(stream, 1 + millis(8)))),
     Stream.runDrain(Claude.withPolicy({ onBreak: "restart" })(stream)),
-    Stream.runDrain(Stream.mapEffect(Claude.streamText(hi), () => random() < 0.05 ? Effect.fail("the consumer's") : Effect.void)),
+    Stream.runDrain(
+      Stream.mapEffect(Claude.streamText(hi), () => random() < 0.05 ? Effect.fail("the consumer's") : Effect.void)
+    ),
     Stream.runDrain(Stream.buffer(stream, { capacity: 4 })),
     Effect.timeoutOption(Claude.message(hi), 1 + millis(30)),
     Effect.raceFirst(Claude.text(hi), Claude.withPolicy({ wire: "json" })(Claude.text(hi))),
-    Effect.scoped(Effect.flatMap(Stream.toPull(stream), (pull) =>
-      Effect.forever(Effect.andThen(Effect.timeoutOption(pull, 1 + millis(5)), Effect.sleep(millis(3))))))
+    Effect.scoped(
+      Effect.flatMap(
+        Stream.toPull(stream),
+        (pull) => Effect.forever(Effect.andThen(Effect.timeoutOption(pull, 1 + millis(5)), Effect.sleep(millis(3))))
+      )
+    )
   ]
 }
 
@@ -190,7 +196,10 @@ describe.each(Object.entries(suites))("with %s", (_, { count, layer }) => {
       yield* simulator.dropConnections
       const burst = yield* Effect.forEach(
         Array.from({ length: 2 * concurrency }),
-        () => Effect.forkChild(Claude.withPolicy({ timeouts: { headers: "30 seconds", firstContent: "30 seconds" } })(Claude.text(hi)))
+        () =>
+          Effect.forkChild(
+            Claude.withPolicy({ timeouts: { headers: "30 seconds", firstContent: "30 seconds" } })(Claude.text(hi))
+          )
       ).pipe(Effect.provide(context))
       yield* simulator.logWhen((log) => log.inFlight === concurrency)
       yield* Effect.sleep("20 millis")

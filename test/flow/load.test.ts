@@ -14,20 +14,25 @@ const layerOf = (url: string, options: Partial<Claude.Options> = {}) =>
 
 const numbers = (count: number) => Array.from({ length: count }, (_, n) => n)
 
-const numberOf = (body: unknown) => Number((body as { messages: ReadonlyArray<{ content: string }> }).messages[0]!.content)
+const numberOf = (body: unknown) =>
+  Number((body as { messages: ReadonlyArray<{ content: string }> }).messages[0]!.content)
 
 describe("turns", () => {
   it.effect("1 000 calls at once are sent in the order in which they came", () => {
     const layer = Claude.layerTransport({ defaults, concurrency: 64 }).pipe(
-      Layer.provideMerge(ScriptedTransport.layer((_request, index) =>
-        Answer.text("a b c", { delay: 100 + 37 * (index % 11), pace: 10 * (index % 3) }))
+      Layer.provideMerge(
+        ScriptedTransport.layer((_request, index) =>
+          Answer.text("a b c", { delay: 100 + 37 * (index % 11), pace: 10 * (index % 3) })
+        )
       )
     )
     return Effect.gen(function*() {
       const fibers = yield* Effect.forEach(numbers(1_000), (n) =>
-        Effect.forkChild(n % 2 === 0
-          ? Claude.text({ prompt: String(n) })
-          : Stream.mkString(Claude.streamText({ prompt: String(n) }))))
+        Effect.forkChild(
+          n % 2 === 0
+            ? Claude.text({ prompt: String(n) })
+            : Stream.mkString(Claude.streamText({ prompt: String(n) }))
+        ))
       yield* TestClock.adjust("1 minute")
       for (const fiber of fibers) assert.strictEqual(yield* Fiber.join(fiber), "a b c")
       const { sent } = yield* ScriptedTransport.ScriptedTransport
@@ -68,15 +73,21 @@ describe("sockets", () => {
         Stream.mkString(Claude.streamText({ prompt: "Hi" })).pipe(Claude.withPolicy({ tags: { n: String(n) } })), {
         concurrency: "unbounded"
       }).pipe(
-          Effect.provide(Layer.provideMerge(layerOf(simulator.url, { concurrency: 64 }), observed.layer))
-        )
+        Effect.provide(Layer.provideMerge(layerOf(simulator.url, { concurrency: 64 }), observed.layer))
+      )
       assert.deepStrictEqual(new Set(texts), new Set(["one two three four five"]))
       const { maxInFlight, requests } = yield* simulator.log
       assert.strictEqual(requests, 1_000)
       assert.isAtMost(maxInFlight, 64)
       // In the order of their attempts: on the wire, a new connection is later than a kept one.
-      const numberOf = new Map(observed.spans.map(({ attributes, spanId }) => [spanId, Number(attributes.get("claude.tag.n"))]))
-      const order = observed.spans.filter(({ name }) => name === "POST").map(({ parent }) => numberOf.get(Option.getOrThrow(parent).spanId))
+      const numberOf = new Map(
+        observed.spans.map(({ attributes, spanId }) => [spanId, Number(attributes.get("claude.tag.n"))])
+      )
+      const order = observed.spans.filter(({ name }) =>
+        name === "POST"
+      ).map(({ parent }) =>
+        numberOf.get(Option.getOrThrow(parent).spanId)
+      )
       assert.deepStrictEqual(order, numbers(1_000))
       assert.deepStrictEqual(unended(observed.spans), [])
       assert.deepStrictEqual(observed.gauges(), {})
@@ -85,10 +96,13 @@ describe("sockets", () => {
   it.live("where the server answers 529 past its capacity, all calls complete all the same", () =>
     Effect.gen(function*() {
       const simulator = yield* ClaudeSimulator.make({ capacity: 12, otherwise: Answer.text("a b", { delay: 5 }) })
-      const texts = yield* Effect.forEach(numbers(400), (n) =>
-        n % 2 === 0 ? Claude.text({ prompt: "Hi" }) : Stream.mkString(Claude.streamText({ prompt: "Hi" })), {
-        concurrency: "unbounded"
-      }).pipe(
+      const texts = yield* Effect.forEach(
+        numbers(400),
+        (n) => n % 2 === 0 ? Claude.text({ prompt: "Hi" }) : Stream.mkString(Claude.streamText({ prompt: "Hi" })),
+        {
+          concurrency: "unbounded"
+        }
+      ).pipe(
         Effect.provide(Layer.provideMerge(
           layerOf(simulator.url, {
             concurrency: 24,
@@ -114,10 +128,13 @@ describe("sockets", () => {
         retry: RetryPolicy.make({ times: 2, initial: "5 millis" })
       })
       const context = yield* Layer.buildWithScope(Layer.provideMerge(claude, observed.layer), scope)
-      const fibers = yield* Effect.forEach(numbers(2_000), (n): Effect.Effect<Fiber.Fiber<unknown, ClaudeError.ClaudeError>> =>
-        Effect.forkChild(
-          n % 2 === 0 ? Claude.text({ prompt: "Hi" }) : Stream.runDrain(Claude.stream({ prompt: "Hi" }))
-        ).pipe(Effect.provide(context)))
+      const fibers = yield* Effect.forEach(
+        numbers(2_000),
+        (n): Effect.Effect<Fiber.Fiber<unknown, ClaudeError.ClaudeError>> =>
+          Effect.forkChild(
+            n % 2 === 0 ? Claude.text({ prompt: "Hi" }) : Stream.runDrain(Claude.stream({ prompt: "Hi" }))
+          ).pipe(Effect.provide(context))
+      )
       yield* simulator.logWhen((log) => log.requests >= 200)
       yield* Scope.close(scope, Exit.void)
       const exits = yield* Effect.forEach(fibers, Fiber.await).pipe(
@@ -154,7 +171,9 @@ describe("sockets", () => {
           (length, text) => length + text.length
         ))
         yield* Deferred.await(stalled)
-        const texts = yield* Effect.forEach(numbers(100), () => Claude.text({ prompt: "Hi" }), { concurrency: "unbounded" })
+        const texts = yield* Effect.forEach(numbers(100), () => Claude.text({ prompt: "Hi" }), {
+          concurrency: "unbounded"
+        })
         assert.strictEqual(texts.filter((text) => text === "a b").length, 100)
         const [entry] = (yield* simulator.log).entries
         assert.strictEqual(entry?.outcome, "open")

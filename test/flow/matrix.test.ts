@@ -5,7 +5,7 @@ import { Answer, ScriptedTransport } from "effect-claude/testing"
 import { TestClock } from "effect/testing"
 // What `object` loads when it is first called would come by the machine's clock.
 import "effect/ai/AnthropicStructuredOutput"
-import { type Observed, observe, secondsOf, unended } from "./observe.ts"
+import { observe, type Observed, secondsOf, unended } from "./observe.ts"
 
 const hi = { prompt: "Hi" }
 const defaults = { model: "claude-opus-5-5", max_tokens: 100 }
@@ -60,7 +60,9 @@ const sentAt = Effect.gen(function*() {
 
 const bodies = Effect.gen(function*() {
   const { sent } = yield* ScriptedTransport.ScriptedTransport
-  return (yield* sent).map(({ body }) => body as { readonly stream?: boolean; readonly messages: ReadonlyArray<unknown> })
+  return (yield* sent).map(({ body }) =>
+    body as { readonly stream?: boolean; readonly messages: ReadonlyArray<unknown> }
+  )
 })
 
 const errorOf = <A>(exit: Exit.Exit<A, ClaudeError.ClaudeError>): ClaudeError.ClaudeError =>
@@ -73,7 +75,8 @@ const named = (observed: Observed, name: string | RegExp): ReadonlyArray<Tracer.
 
 const callSpans = (observed: Observed) => named(observed, /^chat /)
 
-const textOf = (message: Claude.Message) => message.content.map((block) => block.type === "text" ? block.text : "").join("")
+const textOf = (message: Claude.Message) =>
+  message.content.map((block) => block.type === "text" ? block.text : "").join("")
 
 /** Nothing is left of any call, whatever it came to. */
 const clean = (observed: Observed) => {
@@ -98,7 +101,10 @@ describe("retry and timeouts", () => {
   })
 
   it.effect("a response that only pings is retried when no content came in time", () => {
-    const { layer } = setUp([Answer.pings("1 second"), whole], { retry: retries(1), timeouts: { firstContent: "7 seconds" } })
+    const { layer } = setUp([Answer.pings("1 second"), whole], {
+      retry: retries(1),
+      timeouts: { firstContent: "7 seconds" }
+    })
     return Effect.gen(function*() {
       const { at, exit } = yield* run(Claude.text(hi))
       assert.deepStrictEqual([exit, at], [Exit.succeed("five six"), 8_000])
@@ -222,7 +228,9 @@ describe("retry and concurrency", () => {
       assert.strictEqual((yield* Fiber.join(second)).at, 6_000)
       assert.strictEqual((yield* Fiber.join(first)).at, 12_000)
       const span = callSpans(observed).find((span) => span.attributes.get("claude.tag.who") === "first")!
-      const waits = named(observed, /^claude.wait/).filter((wait) => Option.getOrThrow(wait.parent).spanId === span.spanId)
+      const waits = named(observed, /^claude.wait/).filter((wait) =>
+        Option.getOrThrow(wait.parent).spanId === span.spanId
+      )
       assert.deepStrictEqual(waits.map((wait) => [wait.name, secondsOf(wait)]), [
         ["claude.wait backoff", 1],
         ["claude.wait concurrency", 5]
@@ -248,7 +256,9 @@ describe("retry and onBreak", () => {
     const { layer } = setUp([Answer.truncate({ afterEvents: 2 }), broken, whole], { retry: retries(5) })
     return Effect.gen(function*() {
       const seen: Array<string> = []
-      const { exit } = yield* run(Stream.runForEach(Claude.stream(hi), (event) => Effect.sync(() => seen.push(event.type))))
+      const { exit } = yield* run(
+        Stream.runForEach(Claude.stream(hi), (event) => Effect.sync(() => seen.push(event.type)))
+      )
       assert.strictEqual(reasonOf(exit), "StreamInterrupted")
       assert.strictEqual(seen.filter((type) => type === "message_start").length, 1)
       assert.strictEqual((yield* sentAt).length, 2)
@@ -261,8 +271,14 @@ describe("retry and onBreak", () => {
     const { layer, observed } = setUp([broken], { retry: retries(2), onBreak: "restart" })
     return Effect.gen(function*() {
       const seen: Array<Claude.StreamEvent> = []
-      const { at, exit } = yield* run(Stream.runForEach(Claude.stream(hi), (event) => Effect.sync(() => seen.push(event))))
-      assert.deepStrictEqual([reasonOf(exit), errorOf(exit).attempts, yield* sentAt], ["StreamInterrupted", 3, [0, 1_000, 2_000]])
+      const { at, exit } = yield* run(
+        Stream.runForEach(Claude.stream(hi), (event) => Effect.sync(() => seen.push(event)))
+      )
+      assert.deepStrictEqual([reasonOf(exit), errorOf(exit).attempts, yield* sentAt], ["StreamInterrupted", 3, [
+        0,
+        1_000,
+        2_000
+      ]])
       assert.deepStrictEqual(seen.flatMap((event) => event.type === "restart" ? [event.attempt] : []), [2, 3])
       assert.strictEqual(at, 2_000)
       clean(observed)
@@ -280,8 +296,12 @@ describe("retry and onBreak", () => {
   it.effect("a restart that fails before its content is retried, and its consumer sees one restart", () => {
     const { layer } = setUp([broken, Answer.error(529), whole], { retry: retries(3), onBreak: "restart" })
     return Effect.gen(function*() {
-      const { at, exit } = yield* run(Effect.flatMap(Stream.runCollect(Claude.stream(hi)), (events) =>
-        Effect.map(Claude.collect(Stream.fromIterable(events)), (message) => ({ events, message }))))
+      const { at, exit } = yield* run(
+        Effect.flatMap(
+          Stream.runCollect(Claude.stream(hi)),
+          (events) => Effect.map(Claude.collect(Stream.fromIterable(events)), (message) => ({ events, message }))
+        )
+      )
       if (Exit.isFailure(exit)) return assert.fail(String(exit))
       const { events, message } = exit.value
       assert.deepStrictEqual(events.flatMap((event) => event.type === "restart" ? [event.attempt] : []), [3])
@@ -291,7 +311,10 @@ describe("retry and onBreak", () => {
   })
 
   it.effect("a fatal error in a stream restarts nothing", () => {
-    const { layer } = setUp([Answer.errorEvent("invalid_request_error", "no"), whole], { retry: retries(3), onBreak: "restart" })
+    const { layer } = setUp([Answer.errorEvent("invalid_request_error", "no"), whole], {
+      retry: retries(3),
+      onBreak: "restart"
+    })
     return Effect.gen(function*() {
       const { exit } = yield* run(Stream.runDrain(Claude.stream(hi)))
       assert.deepStrictEqual([reasonOf(exit), (yield* sentAt).length], ["InvalidRequest", 1])
@@ -422,7 +445,10 @@ describe("timeouts and concurrency", () => {
   })
 
   it.effect("a consumer that takes its time keeps its permit and trips no timeout", () => {
-    const { layer } = setUp([Answer.text("a b c")], { concurrency: 1, timeouts: { idle: "3 seconds", firstContent: "3 seconds" } })
+    const { layer } = setUp([Answer.text("a b c")], {
+      concurrency: 1,
+      timeouts: { idle: "3 seconds", firstContent: "3 seconds" }
+    })
     return Effect.gen(function*() {
       const slow = yield* start(Stream.runForEach(Claude.streamText(hi), () => Effect.sleep("10 seconds")))
       yield* pass(60)
@@ -474,7 +500,11 @@ describe("timeouts and the rest", () => {
 
   for (const retry of [RetryPolicy.none, retries(3)]) {
     it.effect(`a JSON answer that takes longer than total is a deadline, ${retry === RetryPolicy.none ? "without" : "with"} retries`, () => {
-      const { layer } = setUp([Answer.stall("beforeHeaders")], { wire: "json", retry, timeouts: { total: "5 seconds" } })
+      const { layer } = setUp([Answer.stall("beforeHeaders")], {
+        wire: "json",
+        retry,
+        timeouts: { total: "5 seconds" }
+      })
       return Effect.gen(function*() {
         const { at, exit } = yield* run(Claude.text(hi))
         assert.deepStrictEqual([reasonOf(exit), at, errorOf(exit).attempts], ["DeadlineExceeded", 5_000, 1])
@@ -486,7 +516,11 @@ describe("timeouts and the rest", () => {
   }
 
   it.effect("a JSON body that falls silent is no break before total", () => {
-    const { layer } = setUp([Answer.stall("midStream")], { wire: "json", retry: RetryPolicy.none, timeouts: { total: "50 seconds" } })
+    const { layer } = setUp([Answer.stall("midStream")], {
+      wire: "json",
+      retry: RetryPolicy.none,
+      timeouts: { total: "50 seconds" }
+    })
     return Effect.gen(function*() {
       const { at, exit } = yield* run(Claude.text(hi))
       assert.deepStrictEqual([reasonOf(exit), at], ["DeadlineExceeded", 50_000])
@@ -494,7 +528,10 @@ describe("timeouts and the rest", () => {
   })
 
   it.effect("a repair has a total of its own", () => {
-    const { layer } = setUp([Answer.json({ answer: "?" }, { delay: "7 seconds" }), Answer.json({ answer: 1 }, { delay: "7 seconds" })], {
+    const { layer } = setUp([
+      Answer.json({ answer: "?" }, { delay: "7 seconds" }),
+      Answer.json({ answer: 1 }, { delay: "7 seconds" })
+    ], {
       timeouts: { total: "10 seconds" }
     })
     return Effect.gen(function*() {
@@ -516,7 +553,10 @@ describe("timeouts and the rest", () => {
   })
 
   it.effect("timeouts merge field by field over the client's", () => {
-    const { layer } = setUp([Answer.stall("beforeHeaders")], { retry: RetryPolicy.none, timeouts: { headers: "9 seconds", total: "20 seconds" } })
+    const { layer } = setUp([Answer.stall("beforeHeaders")], {
+      retry: RetryPolicy.none,
+      timeouts: { headers: "9 seconds", total: "20 seconds" }
+    })
     return Effect.gen(function*() {
       const near = yield* run(Claude.withPolicy({ tenant: "t", timeouts: { total: "5 seconds" } })(Claude.text(hi)))
       assert.deepStrictEqual([reasonOf(near.exit), near.at], ["DeadlineExceeded", 5_000])
@@ -558,8 +598,12 @@ describe("concurrency and the rest", () => {
   it.effect("a stream frees its permit with its last event, before its consumer is done with it", () => {
     const { layer } = setUp([whole], { concurrency: 1 })
     return Effect.gen(function*() {
-      const first = yield* start(Stream.runForEach(Claude.stream(hi), (event) =>
-        event.type === "message_stop" ? Effect.sleep("30 seconds") : Effect.void))
+      const first = yield* start(
+        Stream.runForEach(
+          Claude.stream(hi),
+          (event) => event.type === "message_stop" ? Effect.sleep("30 seconds") : Effect.void
+        )
+      )
       const second = yield* start(Claude.text(hi))
       yield* pass(60)
       assert.strictEqual((yield* Fiber.join(second)).at, 0)
@@ -571,7 +615,9 @@ describe("concurrency and the rest", () => {
     const order: Array<number> = []
     const { layer } = setUp(({ body }, index) => {
       order.push((body as { messages: ReadonlyArray<unknown> }).messages.length)
-      return index === 0 ? Answer.json({ answer: "?" }, { delay: "1 second" }) : Answer.json({ answer: index }, { delay: "1 second" })
+      return index === 0
+        ? Answer.json({ answer: "?" }, { delay: "1 second" })
+        : Answer.json({ answer: index }, { delay: "1 second" })
     }, { concurrency: 1 })
     return Effect.gen(function*() {
       const first = yield* start(Claude.object(Answered, hi))
@@ -585,9 +631,15 @@ describe("concurrency and the rest", () => {
   })
 
   it.effect("calls at once share one retry budget", () => {
-    const { layer } = setUp([Answer.error(529)], { concurrency: 2, retry: retries(10), retryBudget: { burst: 3, ratio: 0 } })
+    const { layer } = setUp([Answer.error(529)], {
+      concurrency: 2,
+      retry: retries(10),
+      retryBudget: { burst: 3, ratio: 0 }
+    })
     return Effect.gen(function*() {
-      const { exit } = yield* run(Effect.all(Array.from({ length: 8 }, () => Effect.flip(Claude.text(hi))), { concurrency: "unbounded" }))
+      const { exit } = yield* run(
+        Effect.all(Array.from({ length: 8 }, () => Effect.flip(Claude.text(hi))), { concurrency: "unbounded" })
+      )
       if (Exit.isFailure(exit)) return assert.fail(String(exit))
       assert.strictEqual(exit.value.reduce((sum, error) => sum + error.attempts, 0), 8 + 3)
       assert.strictEqual((yield* sentAt).length, 8 + 3)
@@ -614,7 +666,11 @@ describe("concurrency and the rest", () => {
 
 describe("onBreak and the rest", () => {
   it.effect("a JSON answer that breaks is retried unseen: no restart is told", () => {
-    const { layer } = setUp([Answer.truncate("midStream"), whole], { wire: "json", onBreak: "restart", retry: retries(1) })
+    const { layer } = setUp([Answer.truncate("midStream"), whole], {
+      wire: "json",
+      onBreak: "restart",
+      retry: retries(1)
+    })
     return Effect.gen(function*() {
       const { exit } = yield* run(Stream.runCollect(Claude.stream(hi)))
       if (Exit.isFailure(exit)) return assert.fail(String(exit))
@@ -624,7 +680,10 @@ describe("onBreak and the rest", () => {
   })
 
   it.effect("an object starts over whatever onBreak says, and that is no repair", () => {
-    const { layer } = setUp([Answer.reset("midStream", Answer.json({ answer: 1 }, { chunk: 2 })), Answer.json({ answer: 2 })], {
+    const { layer } = setUp([
+      Answer.reset("midStream", Answer.json({ answer: 1 }, { chunk: 2 })),
+      Answer.json({ answer: 2 })
+    ], {
       onBreak: "fail",
       repair: 0,
       retry: retries(1)
@@ -681,7 +740,13 @@ describe("wire, repair, the retry budget and tags", () => {
   it.effect("a nearer wire wins, and the tags of both apply", () => {
     const { layer, observed } = setUp([whole], { wire: "json" })
     return Effect.gen(function*() {
-      yield* run(Claude.text(hi).pipe(Claude.withPolicy({ wire: "sse", tags: { a: "1" } }), Claude.withPolicy({ wire: "json", tags: { b: "2" } })), 1)
+      yield* run(
+        Claude.text(hi).pipe(
+          Claude.withPolicy({ wire: "sse", tags: { a: "1" } }),
+          Claude.withPolicy({ wire: "json", tags: { b: "2" } })
+        ),
+        1
+      )
       assert.deepStrictEqual((yield* bodies).map(({ stream }) => stream), [true])
       const [span] = callSpans(observed)
       assert.deepStrictEqual([span?.attributes.get("claude.tag.a"), span?.attributes.get("claude.tag.b")], ["1", "2"])
@@ -690,7 +755,9 @@ describe("wire, repair, the retry budget and tags", () => {
   })
 
   it.effect("a repair is no retry: it takes nothing from the budget", () => {
-    const { layer } = setUp([Answer.json({ answer: "?" }), Answer.json({ answer: 1 })], { retryBudget: { burst: 0, ratio: 0 } })
+    const { layer } = setUp([Answer.json({ answer: "?" }), Answer.json({ answer: 1 })], {
+      retryBudget: { burst: 0, ratio: 0 }
+    })
     return Effect.gen(function*() {
       const { exit } = yield* run(Claude.object(Answered, hi), 5)
       assert.deepStrictEqual(exit, Exit.succeed({ answer: 1 }))
@@ -715,7 +782,9 @@ describe("wire, repair, the retry budget and tags", () => {
     return Effect.gen(function*() {
       yield* run(Claude.withPolicy({ tenant: "acme", tags: { job: "night" } })(Claude.object(Answered, hi)), 5)
       assert.deepStrictEqual(
-        callSpans(observed).map(({ attributes }) => [attributes.get("claude.tenant"), attributes.get("claude.tag.job")]),
+        callSpans(observed).map((
+          { attributes }
+        ) => [attributes.get("claude.tenant"), attributes.get("claude.tag.job")]),
         [["acme", "night"], ["acme", "night"]]
       )
     }).pipe(Effect.provide(layer))

@@ -32,7 +32,8 @@ const written: Effect.Effect<ReadonlyArray<string>, never, Scope.Scope> = Effect
   Effect.sync(() => {
     const seen: Array<string> = []
     const undo: Array<() => void> = []
-    const note = (...parts: ReadonlyArray<unknown>) => void seen.push(parts.map((part) => inspect(part, { depth: 8 })).join(" "))
+    const note = (...parts: ReadonlyArray<unknown>) =>
+      void seen.push(parts.map((part) => inspect(part, { depth: 8 })).join(" "))
     for (const method of ["log", "info", "debug", "warn", "error", "trace", "dir"] as const) {
       const original = console[method]
       console[method] = note
@@ -133,7 +134,9 @@ const everything = (exit: Exit.Exit<unknown, unknown>): ReadonlyArray<string> =>
   const error = Option.getOrUndefined(Exit.findErrorOption(exit))
   return [
     ...deep(exit),
-    ...(Exit.isFailure(exit) ? [Cause.pretty(exit.cause), ...Cause.prettyErrors(exit.cause).map((error) => error.stack ?? "")] : []),
+    ...(Exit.isFailure(exit)
+      ? [Cause.pretty(exit.cause), ...Cause.prettyErrors(exit.cause).map((error) => error.stack ?? "")]
+      : []),
     ...deep(error),
     ...(error instanceof Error ? [error.message, error.stack ?? "", ...deep({ ...error })] : []),
     ...(ClaudeError.isClaudeError(error)
@@ -166,7 +169,9 @@ describe.each(Object.entries(clients))("the key of %s", (_, optionsOf) => {
         yield* Effect.forEach(Object.keys(echoes), (name) =>
           Effect.forEach(Object.entries(callsFor(name)), ([kind, call]) =>
             Effect.map(Effect.exit(call), (exit) => {
-              if (Exit.isFailure(exit)) failures.push(`${name}, ${kind}`)
+              if (Exit.isFailure(exit)) {
+                failures.push(`${name}, ${kind}`)
+              }
               check(`${name}, ${kind}`, everything(exit))
             }), { concurrency: "unbounded" }), { concurrency: 16, discard: true })
       }).pipe(Effect.provide(layer))
@@ -188,7 +193,11 @@ describe("the key", () => {
   const call = (options: Claude.Options) => Effect.provide(Claude.text(hi), Claude.layer(options))
 
   const setups: Record<string, (url: string) => Claude.Options> = {
-    "a server that nobody trusts": (url) => ({ ...common, apiKey: Redacted.make(key), baseURL: url.replace("http:", "https:") }),
+    "a server that nobody trusts": (url) => ({
+      ...common,
+      apiKey: Redacted.make(key),
+      baseURL: url.replace("http:", "https:")
+    }),
     "a port that nobody listens on": () => ({ ...common, apiKey: Redacted.make(key), baseURL: "http://127.0.0.1:1" }),
     "no URL": () => ({ ...common, apiKey: Redacted.make(key), baseURL: "127.0.0.1" }),
     "another scheme": () => ({ ...common, apiKey: Redacted.make(key), baseURL: "ftp://127.0.0.1" }),
@@ -197,20 +206,33 @@ describe("the key", () => {
     "a space in it": (baseURL) => ({ ...common, apiKey: Redacted.make(`${key} ${key}`), baseURL }),
     "an unknown option": (baseURL) => ({ ...common, apiKey: Redacted.make(key), baseURL, ...{ apikey: key } }),
     "a wrong option": (baseURL) => ({ ...common, apiKey: Redacted.make(key), baseURL, concurrency: -1 }),
-    "a client with a line break in it": (baseURL) => ({ ...common, client: new Anthropic({ apiKey: `${key}\nx`, baseURL }) }),
-    "a client with a letter beyond ASCII in it": (baseURL) => ({ ...common, client: new Anthropic({ apiKey: `${key}漢`, baseURL }) }),
+    "a client with a line break in it": (baseURL) => ({
+      ...common,
+      client: new Anthropic({ apiKey: `${key}\nx`, baseURL })
+    }),
+    "a client with a letter beyond ASCII in it": (baseURL) => ({
+      ...common,
+      client: new Anthropic({ apiKey: `${key}漢`, baseURL })
+    }),
     "a client with a token that is no header": (baseURL) => ({
       ...common,
       client: new Anthropic({ apiKey: null, authToken: `${key}\u0000`, baseURL })
     }),
-    "a client whose server is not there": () => ({ ...common, client: new Anthropic({ apiKey: key, baseURL: "http://127.0.0.1:1" }) }),
-    "a client whose URL is none": () => ({ ...common, client: new Anthropic({ apiKey: key, baseURL: "http://127.0.0.1:99999" }) }),
+    "a client whose server is not there": () => ({
+      ...common,
+      client: new Anthropic({ apiKey: key, baseURL: "http://127.0.0.1:1" })
+    }),
+    "a client whose URL is none": () => ({
+      ...common,
+      client: new Anthropic({ apiKey: key, baseURL: "http://127.0.0.1:99999" })
+    }),
     "a client whose fetch throws what it was given": (baseURL) => ({
       ...common,
       client: new Anthropic({
         apiKey: key,
         baseURL,
-        fetch: (_url, init) => Promise.reject(new TypeError(`fetch failed: ${inspect(init)}`, { cause: new Error(inspect(init)) }))
+        fetch: (_url, init) =>
+          Promise.reject(new TypeError(`fetch failed: ${inspect(init)}`, { cause: new Error(inspect(init)) }))
       })
     }),
     "a client whose fetch answers with what it was given": (baseURL) => ({
@@ -220,7 +242,9 @@ describe("the key", () => {
         baseURL,
         fetch: (_url, init) => {
           const body = inspect(init)
-          return Promise.resolve(new Response(new ReadableStream({ start: (controller) => controller.error(new Error(body)) })))
+          return Promise.resolve(
+            new Response(new ReadableStream({ start: (controller) => controller.error(new Error(body)) }))
+          )
         }
       })
     })
@@ -235,7 +259,12 @@ describe("the key", () => {
         const exit = yield* Effect.exit(call(optionsOf(simulator.url)).pipe(Effect.provide(observed.layer)))
         assert.isTrue(Exit.isFailure(exit))
         check("the error", everything(exit))
-        check("a span", observed.spans.flatMap(({ attributes, events, status }) => deep({ attributes: [...attributes], events, status })))
+        check(
+          "a span",
+          observed.spans.flatMap(({ attributes, events, status }) =>
+            deep({ attributes: [...attributes], events, status })
+          )
+        )
         check("a log", observed.logs)
         check("a metric", deep(observed.metrics()))
         check("the console", said)
@@ -244,12 +273,18 @@ describe("the key", () => {
 
   it.live("appears in no text of the options, the layer, the transport or the configuration", () =>
     Effect.gen(function*() {
-      const options: Claude.Options = { ...common, apiKey: Redacted.make(key), baseURL: `http://user:${key}@127.0.0.1:1` }
+      const options: Claude.Options = {
+        ...common,
+        apiKey: Redacted.make(key),
+        baseURL: `http://user:${key}@127.0.0.1:1`
+      }
       check("the options", deep({ ...options, baseURL: undefined }))
       check("the layer", deep(Claude.layer(options)))
       const environment = { ANTHROPIC_API_KEY: key, CLAUDE_MODEL: "claude-opus-5-5", CLAUDE_MAX_TOKENS: "many" }
       const exit = yield* Claude.text(hi).pipe(
-        Effect.provide(Layer.provide(Claude.layerConfig, ConfigProvider.layer(ConfigProvider.fromUnknown(environment)))),
+        Effect.provide(
+          Layer.provide(Claude.layerConfig, ConfigProvider.layer(ConfigProvider.fromUnknown(environment)))
+        ),
         Effect.exit
       )
       assert.isTrue(Exit.isFailure(exit))

@@ -226,7 +226,7 @@ describe.each(platforms)("$name", (platform) => {
       assert.isTrue(server.seen.every(({ headers }) => credential(headers)))
       assert.deepStrictEqual(
         server.seen.map(({ body }) => body["messages"]),
-        Array(2).fill([{ role: "user", content: "Hi there" }])
+        server.seen.map(() => [{ role: "user", content: "Hi there" }])
       )
       assert.deepStrictEqual(log, [])
     }))

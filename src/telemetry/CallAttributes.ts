@@ -1,0 +1,108 @@
+/**
+ * The attributes of a call's span: what is known at its start, and what is known at its end.
+ */
+import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
+import type * as ClaudeError from "../ClaudeError.ts"
+import type * as Cost from "../request/Cost.ts"
+import * as Attributes from "./Attributes.ts"
+import type { CallTelemetry, Operation } from "./CallTelemetry.ts"
+
+/** What a call says of itself at its start. @internal */
+export interface CallInfo {
+  readonly operation: Operation
+  readonly model: string
+  /** The body of the request, read for its attributes. */
+  readonly params: object
+  /** The response comes as a stream of events. */
+  readonly streamed: boolean
+  /** The caller reads it as a stream too. */
+  readonly stream: boolean
+  readonly tenant: string | undefined
+  readonly tags: Readonly<Record<string, string>> | undefined
+}
+
+/** @internal */
+export const atStart = (telemetry: CallTelemetry, info: CallInfo): Record<string, unknown> => {
+  const params = info.params as {
+    readonly max_tokens?: number
+    readonly service_tier?: string
+    readonly output_config?: { readonly effort?: string | null; readonly format?: unknown } | null
+  }
+  const attributes: Record<string, unknown> = {
+    [Attributes.operationName]: Attributes.operation[info.operation],
+    [Attributes.providerName]: telemetry.provider,
+    [Attributes.requestModel]: info.model,
+    [Attributes.serverAddress]: telemetry.server.address,
+    [Attributes.serverPort]: telemetry.server.port
+  }
+  if (params.max_tokens !== undefined) attributes[Attributes.requestMaxTokens] = params.max_tokens
+  if (info.streamed) attributes[Attributes.requestStream] = true
+  if (params.service_tier !== undefined) attributes[Attributes.requestServiceTier] = params.service_tier
+  if (params.output_config?.effort != null) attributes[Attributes.requestReasoningLevel] = params.output_config.effort
+  if (params.output_config?.format != null) attributes[Attributes.outputType] = "json"
+  if (info.tenant !== undefined) attributes[Attributes.tenant] = info.tenant
+  if (info.tags !== undefined) {
+    for (const [name, value] of Object.entries(info.tags)) attributes[Attributes.tag(name)] = value
+  }
+  return attributes
+}
+
+/** What a call has come to. @internal */
+export interface CallOutcome {
+  readonly outcome: Attributes.Outcome
+  /** `error.type`, or nothing. */
+  readonly type: string
+  readonly attempts: number
+  /** In seconds. */
+  readonly waited: number
+  readonly requestId: string | undefined
+  readonly message: Message | undefined
+  readonly usage: ClaudeError.Usage | undefined
+  readonly reasoning: number
+  readonly cost: Cost.Cost | undefined
+  /** In seconds, of a streamed answer. */
+  readonly firstContent: number | undefined
+}
+
+/** @internal */
+export const atEnd = (call: CallOutcome): Record<string, unknown> => {
+  const { cost, message, outcome, usage } = call
+  const attributes: Record<string, unknown> = {
+    [Attributes.outcome]: outcome === "error" && call.attempts === 0 ? "rejected" : outcome,
+    [Attributes.attemptCount]: call.attempts
+  }
+  if (call.waited > 0) attributes[Attributes.waitTotal] = call.waited
+  if (call.type !== "") attributes[Attributes.errorType] = call.type
+  if (call.requestId !== undefined) attributes[Attributes.requestId] = call.requestId
+  if (call.firstContent !== undefined) attributes[Attributes.responseTimeToFirstChunk] = call.firstContent
+  if (message !== undefined) {
+    attributes[Attributes.responseId] = message.id
+    attributes[Attributes.responseModel] = message.model
+    attributes[Attributes.responseFinishReasons] = [message.stop_reason ?? "error"]
+    if (message.stop_reason != null) attributes[Attributes.stopReason] = message.stop_reason
+    const { cache_creation, service_tier } = message.usage
+    if (service_tier != null) attributes[Attributes.responseServiceTier] = service_tier
+    if (cache_creation != null) {
+      attributes[Attributes.cacheCreation5m] = cache_creation.ephemeral_5m_input_tokens
+      attributes[Attributes.cacheCreation1h] = cache_creation.ephemeral_1h_input_tokens
+    }
+  }
+  if (usage !== undefined) {
+    attributes[Attributes.usageInputTokens] = allInput(usage)
+    attributes[Attributes.usageOutputTokens] = usage.output_tokens
+    attributes[Attributes.usageCacheReadTokens] = usage.cache_read_input_tokens
+    attributes[Attributes.usageCacheWriteTokens] = usage.cache_creation_input_tokens
+    if (call.reasoning > 0) attributes[Attributes.usageReasoningTokens] = call.reasoning
+  }
+  if (cost !== undefined) {
+    attributes[Attributes.costAmount] = cost.amount
+    attributes[Attributes.costCurrency] = cost.currency
+    attributes[Attributes.costSource] = cost.source
+    attributes[Attributes.pricingVersion] = cost.pricingVersion
+  }
+  return attributes
+}
+
+/** Anthropic's input tokens leave the cached ones out; the conventions count them in. @internal */
+export const allInput = (usage: ClaudeError.Usage): number =>
+  usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens
