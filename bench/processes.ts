@@ -13,7 +13,7 @@ export interface Built {
 }
 
 /**
- * Compiles the library and the bench into a folder that goes with this process, so that nothing changes under a run of half an hour.
+ * Compiles the library and the bench into a folder that goes with this process, so that nothing changes under a long run.
  * The workers are JavaScript: stripping types at run time would add some 20 MB to every contender, which flatters all the ratios.
  */
 export const build = (): Built => {

@@ -278,12 +278,12 @@ describe("whatever a stream's consumer does", () => {
       const words: Array<string> = []
       const reader = Effect.gen(function*() {
         for (;;) {
-          // Each read is given up after 300 ms, and taken up again while more has come.
+          // A read is given up after 300 ms, and the next one begins when more has come.
           const read = yield* Effect.option(
             Effect.timeout(pull, "300 millis").pipe(Effect.map((texts) => words.push(...texts)))
           )
           if (read._tag === "None" && words.join("") === "a b c d e f g") return
-          yield* Effect.sleep("1900 millis")
+          yield* Effect.sleep("400 millis")
         }
       })
       const fiber = yield* Effect.forkChild(reader)

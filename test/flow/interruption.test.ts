@@ -64,7 +64,7 @@ const drained = () =>
       { type: "message_delta", delta: { stop_reason: "end_turn", stop_sequence: null }, usage: { output_tokens: 2 } },
       { type: "message_stop" }
     ].map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`).join(""),
-    { pause: "10 seconds" }
+    { pause: "1 hour" }
   ])
 
 /** Every way of calling, at random. */

@@ -430,6 +430,28 @@ describe("timeouts and concurrency", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("who finds a place free has not waited, also after others have left the queue", () => {
+    const { layer, observed } = setUp([Answer.delay("3 seconds", whole)], { concurrency: 1 })
+    return Effect.gen(function*() {
+      const waits = () =>
+        observed.metrics().flatMap((metric) =>
+          metric.id === "claude.client.wait.duration" && metric.type === "Histogram" ? [metric.state.count] : []
+        ).reduce((sum, count) => sum + count, 0)
+      const holder = yield* start(Claude.text(hi))
+      const hasty = yield* start(Claude.withPolicy({ timeouts: { total: "1 second" } })(Claude.text(hi)))
+      const left = yield* start(Claude.text(hi))
+      yield* pass(2)
+      yield* Fiber.interrupt(left)
+      yield* pass(2)
+      yield* Fiber.join(holder)
+      assert.strictEqual(reasonOf((yield* Fiber.join(hasty)).exit), "DeadlineExceeded")
+      assert.strictEqual(waits(), 2)
+      yield* run(Claude.text(hi), 4)
+      assert.strictEqual(waits(), 2)
+      clean(observed)
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("an attempt that timed out frees its permit at once", () => {
     const { layer } = setUp((_request, index) => index === 0 ? Answer.stall("midStream") : whole, {
       concurrency: 1,
