@@ -55,6 +55,8 @@ export type Message = SdkMessage & Receipt
 export interface Receipt {
   readonly requestId: string | undefined
   readonly cost: Cost | undefined
+  /** How many times the request was sent. */
+  readonly attempts: number
 }
 
 /**
@@ -281,7 +283,11 @@ const makeWith = Effect.fnUntraced(function*(
       partial: call.accumulator.partial()
     })
 
-  const receipt = (call: Call): Receipt => ({ requestId: call.span.requestId, cost: call.span.cost })
+  const receipt = (call: Call): Receipt => ({
+    requestId: call.span.requestId,
+    cost: call.span.cost,
+    attempts: call.span.attempts
+  })
 
   const message: Claude["Service"]["message"] = (request) =>
     Effect.acquireUseRelease(
@@ -556,11 +562,14 @@ export const collect = <E, R>(
 ): Effect.Effect<Message, E | ClaudeError.ClaudeError, R> =>
   Effect.suspend(() => {
     let accumulator = new Accumulator()
-    let receipt: Receipt = { requestId: undefined, cost: undefined }
+    let receipt: Receipt = { requestId: undefined, cost: undefined, attempts: 1 }
     const add = (event: StreamEvent) => {
       if (event.type === "restart") accumulator = new Accumulator()
       else accumulator.add([event])
-      if (event.type === "message_stop") receipt = { requestId: event.requestId, cost: event.cost }
+      if (event.type === "message_stop") {
+        const { attempts = 1, cost, requestId } = event
+        receipt = { requestId, cost, attempts }
+      }
     }
     return Stream.runForEachArray(events, (events) => Effect.sync(() => events.forEach(add))).pipe(
       Effect.andThen(Effect.suspend(() => accumulator.folded)),

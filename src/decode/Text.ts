@@ -3,8 +3,9 @@
  */
 import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
 import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import type * as Pull from "effect/Pull"
+import * as Pull from "effect/Pull"
 import * as ClaudeError from "../ClaudeError.ts"
 import type { StreamEvent } from "./Event.ts"
 
@@ -23,42 +24,51 @@ export const textOf = (message: Message): string => {
   return text
 }
 
+/** What is known of the call that answered. */
+interface Answered {
+  readonly requestId?: string | undefined
+  readonly attempts?: number | undefined
+}
+
 /** All of a message's text, or an error when that is not all that was to be said. @internal */
-export const whole = (
-  message: Message & { readonly requestId?: string | undefined }
-): Effect.Effect<string, ClaudeError.ClaudeFatalError> =>
+export const whole = (message: Message & Answered): Effect.Effect<string, ClaudeError.ClaudeFatalError> =>
   isIncomplete(message.stop_reason)
-    ? Effect.fail(incomplete(message.stop_reason, {
-      requestId: message.requestId,
+    ? Effect.fail(incomplete(message.stop_reason, message, {
       usage: ClaudeError.addUsage(undefined, message.usage),
       partial: message
     }))
     : Effect.succeed(textOf(message))
 
 /** The texts of a pull of events; it ends with an error when they were not all that was to be said. @internal */
-export const texts = <E, R>(
-  pull: Pull.Pull<ReadonlyArray<StreamEvent<unknown>>, E, void, R>
-): Pull.Pull<Arr.NonEmptyReadonlyArray<string>, E | ClaudeError.ClaudeFatalError, void, R> => {
+export const texts = (
+  pull: Pull.Pull<ReadonlyArray<StreamEvent<Answered>>, ClaudeError.ClaudeError>
+): Pull.Pull<Arr.NonEmptyReadonlyArray<string>, ClaudeError.ClaudeError> => {
   let stopped: string | null = null
-  const next: ReturnType<typeof texts<E, R>> = Effect.suspend(() =>
-    isIncomplete(stopped) ? Effect.fail(incomplete(stopped)) : Effect.flatMap(pull, (events) => {
-      const texts: Array<string> = []
-      for (const event of events) {
-        if (event.type === "content_block_delta") {
-          if (event.delta.type === "text_delta") texts.push(event.delta.text)
-        } else if (event.type === "message_delta") stopped = event.delta.stop_reason
-      }
-      return Arr.isArrayNonEmpty(texts) ? Effect.succeed(texts) : next
-    })
-  )
-  return next
+  let answered: Answered = {}
+  const next: ReturnType<typeof texts> = Effect.flatMap(pull, (events) => {
+    const texts: Array<string> = []
+    for (const event of events) {
+      if (event.type === "content_block_delta") {
+        if (event.delta.type === "text_delta") texts.push(event.delta.text)
+      } else if (event.type === "message_delta") stopped = event.delta.stop_reason
+      else if (event.type === "message_stop") answered = event
+    }
+    return Arr.isArrayNonEmpty(texts) ? Effect.succeed(texts) : next
+  })
+  const end = (): Pull.Pull<never, ClaudeError.ClaudeError> =>
+    isIncomplete(stopped) ? Effect.fail(incomplete(stopped, answered)) : Cause.done()
+  return Pull.catchDone(next, end)
 }
 
-const incomplete = (stopReason: string, details?: Partial<ClaudeError.Details>) =>
+const incomplete = (
+  stopReason: string,
+  { attempts = 1, requestId }: Answered,
+  details?: Partial<ClaudeError.Details>
+) =>
   ClaudeError.fatal(
     new ClaudeError.Incomplete({ stopReason }),
     `The text stopped early (stop_reason ${stopReason}). ` +
       (stopReason === "max_tokens" ? "Raise max_tokens, or use" : "Use") +
       " Claude.message or Claude.stream to have what came, whatever its stop_reason.",
-    { type: "_OTHER", attempts: 1, ...details }
+    { type: "_OTHER", attempts, requestId, ...details }
   )

@@ -35,6 +35,8 @@ const accountCodes = new Set(["organization_on_hold", "cmek_key_disabled"])
 /** What an answer with an error status says. @internal */
 export interface StatusFailure {
   readonly status: number
+  /** Where it was told, if not by the status. */
+  readonly origin?: string | undefined
   readonly type?: string | null | undefined
   readonly code?: string | null | undefined
   readonly message: string
@@ -46,7 +48,9 @@ export interface StatusFailure {
 export const fromStatus = (failure: StatusFailure, now: number): ClaudeError.ClaudeError => {
   const { code, headers, status } = failure
   const shouldRetry = headers?.get("x-should-retry")
-  const message = `${failure.message.slice(0, 1000)} (${status}${failure.type ? `, ${failure.type}` : ""})`
+  const message = `${failure.message.slice(0, 1000)} (${failure.origin ?? status}${
+    failure.type ? `, ${failure.type}` : ""
+  })`
   const details: ClaudeError.Details = {
     type: failure.type && envelopeTypes.has(failure.type) ? failure.type : String(status),
     status,
@@ -111,14 +115,15 @@ export const fromEvent = (
   const status = streamStatus[type]
   const message = redact(`${event.error?.message ?? "The stream reported an error"}`)
   if (status !== undefined) {
-    const error = fromStatus({ status, type, code: event.error?.details?.error_code, message, requestId }, 0)
+    const code = event.error?.details?.error_code
+    const error = fromStatus({ status, origin: "in the stream", type, code, message, requestId }, 0)
     // The HTTP status was 200: only its meaning is borrowed.
     const details = { type: envelopeTypes.has(type) ? type : "_OTHER", requestId }
     return error._tag === "ClaudeFatalError"
       ? ClaudeError.fatal(error.reason, error.message, details)
       : ClaudeError.retryable(error.reason, error.message, details)
   }
-  return ClaudeError.retryable(new ClaudeError.ServerError({}), `${message} (${type}, in the stream)`, {
+  return ClaudeError.retryable(new ClaudeError.ServerError({}), `${message} (in the stream, ${type})`, {
     type: envelopeTypes.has(type) ? type : "_OTHER",
     requestId
   })
