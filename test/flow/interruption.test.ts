@@ -188,6 +188,9 @@ describe.each(Object.entries(suites))("with %s", (_, { count, layer }) => {
       stage = "requests in flight"
       const quiet = yield* simulator.logWhen((log) => log.inFlight === 0 && log.sockets.open <= 2 * concurrency)
       assert.isBelow(quiet.maxInFlight, 2 * concurrency)
+      // They were interrupted on their way, and not only before it.
+      assert.isAbove(quiet.requests, count / 4)
+      assert.isAbove(quiet.earlyCloses, count / 20)
 
       stage = "permits"
       // Every permit is back, and not one more.
