@@ -8,6 +8,7 @@
 import type { Message as SdkMessage } from "@anthropic-ai/sdk/resources/messages/messages"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -116,6 +117,14 @@ interface Call {
   readonly untilContent: boolean
   /** What the latest attempt has received. */
   accumulator: Accumulator
+}
+
+/** An attempt of a stream. */
+interface Opened {
+  /** Its events up to the first content, and whether they are still to be handed on. */
+  readonly held: StreamEvents
+  first: boolean
+  readonly rest: Pull.Pull<StreamEvents, ClaudeError.ClaudeError>
 }
 
 /** A request on its way. */
@@ -258,13 +267,16 @@ const makeWith = Effect.fnUntraced(function*(
     onContent: (now: number) => call.span.content(now, call.accumulator)
   })
 
-  const attempt = (call: Call) =>
+  const attempt = (
+    call: Call,
+    onComplete: (events: Array<Event.WireEvent>) => Effect.Effect<Array<Event.WireEvent>, ClaudeError.ClaudeError>
+  ) =>
     Effect.suspend(() => {
       const progress = call.accumulator = new Accumulator()
       const decoder = (head: ResponseHead) =>
         Event.decoderFor(redact(head.headers.get("content-type") ?? "text/event-stream"))
       return Effect.flatMap(exchange(call, progress), (sent) =>
-        Attempt.open({ ...reading(call, sent), decoder, progress }))
+        Attempt.open({ ...reading(call, sent), decoder, progress, onComplete }))
     })
 
   const fold = (
@@ -295,96 +307,95 @@ const makeWith = Effect.fnUntraced(function*(
         begin(Request.resolve(request, settings.defaults, clock.currentTimeMillisUnsafe()), "chat", false)
       ),
       (call) =>
-        retrying(again(call), Effect.scoped(Effect.flatMap(attempt(call), (attempt) => fold(call, attempt)))).pipe(
+        retrying(
+          again(call),
+          Effect.scoped(Effect.flatMap(attempt(call, Effect.succeed), (attempt) => fold(call, attempt)))
+        ).pipe(
           Effect.map((message): Message => Object.assign(message, receipt(call))),
           Effect.mapError((error) => final(call, error))
         ),
       (call, exit) => end(call, outcomeOf(exit), exit)
     )
 
-  const stream: Claude["Service"]["stream"] = (request) =>
-    Stream.unwrap(Effect.gen(function*() {
-      const scope = yield* Effect.scope
-      const clock = yield* Clock.Clock
-      const call = yield* Effect.acquireRelease(
-        begin(Request.resolve(request, settings.defaults, clock.currentTimeMillisUnsafe()), "chat", true),
-        // What has not ended by now was left by its consumer, whose own failure is none of the call's.
-        (call) => end(call, "cancelled", Exit.void)
-      )
-      const retry = again(call)
+  /** The pull of a stream's events, within the stream's scope. */
+  const open = Effect.fnUntraced(function*(
+    request: MessageRequest,
+    scope: Scope.Scope
+  ): Effect.fn.Return<Pull.Pull<StreamEvents, ClaudeError.ClaudeError>, ClaudeError.ClaudeError> {
+    const clock = yield* Clock.Clock
+    const call = yield* Effect.acquireRelease(
+      begin(Request.resolve(request, settings.defaults, clock.currentTimeMillisUnsafe()), "chat", true),
+      // What has not ended by now was left by its consumer, whose own failure is none of the call's.
+      (call) => end(call, "cancelled", Exit.void)
+    ).pipe(Scope.provide(scope))
+    const retry = again(call)
 
-      /** Each attempt has a scope of its own, closed as soon as it has ended, or given up with the stream's. */
-      const opened = Effect.suspend(() => {
-        const own = Scope.makeUnsafe()
-        const close = (exit: Exit.Exit<unknown, unknown>) => Scope.close(own, exit)
-        return Effect.andThen(
-          Scope.addFinalizer(scope, close(left)),
-          attempt(call).pipe(
-            Scope.provide(own),
-            Effect.onExit((exit) => Exit.isFailure(exit) ? close(exit) : Effect.void),
-            Effect.map(({ held, pull }) => ({ held, pull, close }))
-          )
-        )
+    const failing = <A>(effect: Effect.Effect<A, ClaudeError.ClaudeError>) =>
+      Effect.catchCause(effect, (cause) => {
+        const failed = Exit.failCause(Cause.map(cause, (error) => final(call, error)))
+        return Cause.hasInterruptsOnly(cause) ? failed : Effect.andThen(end(call, "error", failed), failed)
       })
-      const failing = <A>(effect: Effect.Effect<A, ClaudeError.ClaudeError>) =>
-        Effect.catchCause(effect, (cause) => {
-          const failed = Exit.failCause(Cause.map(cause, (error) => final(call, error)))
-          return Cause.hasInterruptsOnly(cause) ? failed : Effect.andThen(end(call, "error", failed), failed)
-        })
 
-      let current = yield* failing(retrying(retry, opened))
+    /** Each attempt has a scope of its own, closed as soon as it has ended, or given up with the stream's. */
+    const opened = Effect.suspend(() => {
+      const own = Scope.makeUnsafe()
+      const close = (exit: Exit.Exit<unknown, unknown>) => Scope.close(own, exit)
+      // All that the call holds is free before its consumer sees the last event.
+      const onComplete = (events: Array<Event.WireEvent>) =>
+        failing(close(Exit.void)).pipe(
+          Effect.andThen(Effect.suspend(() => {
+            Object.assign(events[events.length - 1]!, receipt(call))
+            return end(call, "success", Exit.void)
+          })),
+          Effect.as(events)
+        )
+      return Effect.andThen(
+        Scope.addFinalizer(scope, close(left)),
+        attempt(call, onComplete).pipe(
+          Scope.provide(own),
+          Effect.onExit((exit) => Exit.isFailure(exit) ? close(exit) : Effect.void),
+          Effect.map(({ held, pull }): Opened => ({ held: toPublic(held), rest: rest(pull, close), first: true }))
+        )
+      )
+    })
 
-      /** Hands on an array of events; the last one frees all that the call holds before its consumer sees it. */
-      const emit = (events: StreamEvents): Effect.Effect<StreamEvents, ClaudeError.ClaudeError> =>
-        call.accumulator.isComplete
-          ? failing(current.close(Exit.void)).pipe(
-            Effect.andThen(Effect.suspend(() => {
-              events[events.length - 1] = { type: "message_stop", ...receipt(call) }
-              return end(call, "success", Exit.void)
-            })),
-            Effect.as(events)
-          )
-          : Effect.succeed(events)
+    /** What follows, until it breaks. Made once: it is pulled for every read. */
+    const rest = (
+      pull: Attempt.Attempt<Event.WireEvent>["pull"],
+      close: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
+    ): Opened["rest"] =>
+      Effect.catchCause(Effect.map(pull, toPublic), (cause) => {
+        const error = cause.reasons.find(Cause.isFailReason)?.error
+        if (Cause.isDone(error)) return Effect.failCause(cause)
+        // Without a failure it is a defect or an interruption.
+        if (error === undefined) return failing(Effect.failCause(cause as Cause.Cause<never>))
+        const mayRestart = call.policy.onBreak === "restart" && error._tag === "ClaudeRetryableError"
+        return Effect.andThen(close(Exit.fail(error)), failing(mayRestart ? restart(error) : Effect.fail(error)))
+      })
 
-      const restart = (error: ClaudeError.ClaudeRetryableError) => {
+    const restart = (error: ClaudeError.ClaudeRetryableError): Effect.Effect<StreamEvents, ClaudeError.ClaudeError> =>
+      Effect.suspend(() => {
         call.deadline = clock.currentTimeMillisUnsafe() + call.total
         return retry(error).pipe(
           Effect.andThen(retrying(retry, opened)),
-          Effect.flatMap((next) => {
-            current = next
-            return emit([{ type: "restart", attempt: call.span.attempts, error }, ...toPublic(next.held)])
+          Effect.map((next) => {
+            current = { ...next, first: false }
+            return [{ type: "restart", attempt: call.span.attempts, error }, ...next.held]
           })
         )
-      }
-
-      const broke = (error: ClaudeError.ClaudeError) =>
-        Effect.andThen(
-          current.close(Exit.fail(error)),
-          failing(
-            call.policy.onBreak === "restart" && error._tag === "ClaudeRetryableError"
-              ? Effect.suspend(() => restart(error))
-              : Effect.fail(error)
-          )
-        )
-
-      let first = true
-      const read: Pull.Pull<StreamEvents, ClaudeError.ClaudeError> = Effect.suspend(() => {
-        if (first) {
-          first = false
-          return emit(toPublic(current.held))
-        }
-        return Effect.matchCauseEffect(current.pull, {
-          onSuccess: (events) => emit(toPublic(events)),
-          onFailure: (cause) => {
-            const error = cause.reasons.find(Cause.isFailReason)?.error
-            if (Cause.isDone(error)) return Effect.failCause(cause)
-            // Without a failure it is a defect or an interruption.
-            return error === undefined ? failing(Effect.failCause(cause as Cause.Cause<never>)) : broke(error)
-          }
-        })
       })
-      return Stream.fromPull(Effect.succeed(read))
-    }))
+
+    let current: Opened = yield* failing(retrying(retry, opened))
+    // A pull is the result, not to be run here. @effect-diagnostics-next-line returnEffectInGen:off
+    return Effect.suspend(() => {
+      if (!current.first) return current.rest
+      current.first = false
+      return Effect.succeed(current.held)
+    })
+  })
+
+  const stream: Claude["Service"]["stream"] = (request) =>
+    Stream.fromChannel(Channel.fromTransform((_upstream, scope) => open(request, scope)))
 
   const countTokens: Claude["Service"]["countTokens"] = (request) =>
     Effect.acquireUseRelease(
@@ -396,7 +407,12 @@ const makeWith = Effect.fnUntraced(function*(
           const count = new TokenCount()
           return Effect.flatMap(exchange(call, count), (sent) =>
             Effect.map(
-              Attempt.open({ ...reading(call, sent), decoder: () => count, progress: count }),
+              Attempt.open({
+                ...reading(call, sent),
+                decoder: () => count,
+                progress: count,
+                onComplete: Effect.succeed
+              }),
               () => count.tokens
             ))
         })

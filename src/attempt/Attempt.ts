@@ -53,6 +53,8 @@ export interface AttemptOptions<Head, Event, Failure> {
   readonly onHead: (head: Head) => void
   /** A read brought content. */
   readonly onContent: (now: number) => void
+  /** The message is complete; what it answers is handed on in place of the last events. */
+  readonly onComplete: (events: Array<Event>) => Effect.Effect<Array<Event>, ClaudeError.ClaudeError>
 }
 
 /** An attempt that has reached its first content. @internal */
@@ -74,26 +76,29 @@ export const open = <Head, Event, Failure>(
       const count = progress.add(events)
       if (count < events.length) events.length = count
       if (progress.deltas > deltas) options.onContent(clock.currentTimeMillisUnsafe())
-      if (progress.isComplete) {
-        watchdog.enter("done")
-        source.complete()
-      }
       return events
     }
 
     const pull = (decoder: Decoder<Event>) => {
-      const next: Pull.Pull<Array<Event>, ClaudeError.ClaudeError> = Effect.suspend(() => {
+      // Made once, and evaluated for every read.
+      const read: Pull.Pull<Array<Event>, ClaudeError.ClaudeError> = Effect.flatMap(source.pull, (bytes) => {
+        watchdog.rests()
+        const ended = bytes.length === 0
+        const events = take(ended ? decoder.end() : decoder.push(bytes))
+        if (progress.isComplete) {
+          watchdog.enter("done")
+          source.complete()
+          return options.onComplete(events)
+        }
+        if (events.length > 0) return Effect.succeed(events)
+        return ended && progress.failure === undefined ? Effect.fail(truncated()) : next
+      })
+      const next: typeof read = Effect.suspend(() => {
         if (progress.isComplete) return Cause.done()
         const error = failure()
         if (error !== undefined) return Effect.fail(error)
         watchdog.waits()
-        return Effect.flatMap(source.pull, (bytes) => {
-          watchdog.rests()
-          const ended = bytes.length === 0
-          const events = take(ended ? decoder.end() : decoder.push(bytes))
-          if (events.length > 0) return Effect.succeed(events)
-          return ended && progress.failure === undefined ? Effect.fail(truncated()) : next
-        })
+        return read
       })
       return next
     }

@@ -23,7 +23,7 @@ export interface TimeoutOptions {
   readonly total?: Duration.Input | undefined
 }
 
-/** Resolved to milliseconds. @internal */
+/** Resolved to milliseconds. @category models @since 0.1.0 */
 export interface Timeouts {
   readonly headers: number
   readonly firstContent: number

@@ -23,7 +23,7 @@ export interface RestartEvent {
   readonly error: ClaudeError.ClaudeRetryableError
 }
 
-/** What a stream emits; `End` is what its last event carries besides. @internal */
+/** What a stream emits; `End` is what its last event carries besides. @category models @since 0.1.0 */
 export type StreamEvent<End> =
   | Exclude<RawMessageStreamEvent, RawMessageStopEvent>
   | RawMessageStopEvent & Partial<End>
