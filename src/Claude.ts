@@ -364,7 +364,7 @@ const makeWith = Effect.fnUntraced(function*(
       pull: Attempt.Attempt<Event.WireEvent>["pull"],
       close: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
     ): Opened["rest"] =>
-      Effect.catchCause(Effect.map(pull, toPublic), (cause) => {
+      Effect.catchCause(toPublicPull(pull), (cause) => {
         const error = cause.reasons.find(Cause.isFailReason)?.error
         if (Cause.isDone(error)) return Effect.failCause(cause)
         // Without a failure it is a defect or an interruption.
@@ -447,8 +447,9 @@ const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome =>
 
 type StreamEvents = Arr.NonEmptyArray<StreamEvent>
 
-/** What ends a message early is cut off before this, and an attempt reads on until there is an event. */
+/** What ends a message early is cut off before these, and an attempt reads on until there is an event. */
 const toPublic = (events: Array<Event.WireEvent>): StreamEvents => events as StreamEvents
+const toPublicPull = (pull: Attempt.Attempt<Event.WireEvent>["pull"]): Opened["rest"] => pull as Opened["rest"]
 
 // -----------------------------------------------------------------------------
 // layers

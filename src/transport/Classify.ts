@@ -181,6 +181,13 @@ export const fromThrown = (
   }
   const code = causeCode(error)
   const root = rootCause(error)
+  if (code === "UND_ERR_DESTROYED" || code === "UND_ERR_CLOSED") {
+    return ClaudeError.fatal(
+      new ClaudeError.Misconfigured({}),
+      "This client is closed: its layer ended while the call was under way. Keep the layer open for as long as it is called.",
+      { type: "connection_error" }
+    )
+  }
   if (misconfigured(code, root.message)) {
     return ClaudeError.fatal(
       new ClaudeError.Misconfigured({ option: "baseURL" }),
