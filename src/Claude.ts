@@ -18,17 +18,18 @@ import * as Layer from "effect/Layer"
 import * as Pull from "effect/Pull"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
+import * as Gate from "./admission/Gate.ts"
 import * as Attempt from "./attempt/Attempt.ts"
+import * as Retrying from "./attempt/Retrying.ts"
 import * as RetryPolicy from "./attempt/RetryPolicy.ts"
 import * as Timeouts from "./attempt/Timeouts.ts"
-import { deadlineExceeded } from "./attempt/Watchdog.ts"
 import * as ClaudeError from "./ClaudeError.ts"
 import { Accumulator } from "./decode/Accumulator.ts"
 import * as Event from "./decode/Event.ts"
 import * as Text from "./decode/Text.ts"
 import { TokenCount } from "./decode/TokenCount.ts"
+import * as Failure from "./Failure.ts"
 import * as Settings from "./internal/Settings.ts"
 import type { Cost } from "./request/Cost.ts"
 import * as Request from "./request/Request.ts"
@@ -138,17 +139,17 @@ const makeWith = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Claude["Service"], never, Transport> {
   const transport = yield* Transport
   const redact = transport.redact ?? ((text: string) => text)
-  const semaphore = yield* Semaphore.make(settings.concurrency)
-  const retryBudget = new RetryPolicy.RetryBudget(settings.retryBudget)
+  const gate = yield* Gate.make(settings.concurrency)
+  const retryBudget = new Retrying.RetryBudget(settings.retryBudget)
   const telemetry = CallTelemetry.make({ ...transport, pricing: settings.pricing, options: settings.telemetry })
   const policyOf = Settings.makePolicyOf(settings.policy)
 
   // The way of a call, from the caller to the wire. Each stage is a function around the next:
   //
   //   begin     the request is checked, the call's span begins   (a mistake is told before anything waits)
-  //   retrying  a failed attempt is made again                   (outside turn: a backoff holds no permit)
-  //   turn      a permit is taken, or waited for                 (inside retrying: each retry takes its turn again)
-  //   attempt   span, request, response up to the first content  (inside turn: what is timed is the API, not the queue)
+  //   retrying  a failed attempt is made again                   (outside the gate: a backoff holds no permit)
+  //   gate      a permit is taken, or waited for                 (inside retrying: each retry takes its turn again)
+  //   attempt   span, request, response up to the first content  (inside the gate: what is timed is the API, not the queue)
   //   fold      events -> message                                (inside retrying: nobody has seen them, so start over)
   //
   // A stream has its retries before its first content and hands on the rest as it comes.
@@ -188,57 +189,20 @@ const makeWith = Effect.fnUntraced(function*(
     })
 
   const again = (call: Call) =>
-    RetryPolicy.makeAgain({
+    Retrying.makeAgain({
       policy: call.policy.retry ?? RetryPolicy.standard,
       budget: retryBudget,
       deadline: () => call.deadline,
       onRetry: ({ delay, error }) => call.span.retries(error, delay)
     })
 
-  const retrying = <A>(
-    again: (error: ClaudeError.ClaudeError) => Effect.Effect<void, ClaudeError.ClaudeError>,
-    attempt: Effect.Effect<A, ClaudeError.ClaudeError>
-  ): Effect.Effect<A, ClaudeError.ClaudeError> => {
-    const loop: Effect.Effect<A, ClaudeError.ClaudeError> = Effect.catch(
-      attempt,
-      (error) => Effect.andThen(again(error), loop)
-    )
-    return loop
-  }
-
-  let waiting = 0
-  const turn = (call: Call): Effect.Effect<void, ClaudeError.ClaudeFatalError, Scope.Scope> =>
-    Effect.uninterruptibleMask((restore) =>
-      // A permit that is free while others wait is theirs: they have been woken, and have not run yet.
-      Effect.flatMap(waiting === 0 ? semaphore.takeIfAvailable(1) : Effect.succeed(false), (free) =>
-        free
-          ? Effect.addFinalizer(() => semaphore.release(1))
-          : Effect.acquireUseRelease(
-            Effect.tap(call.span.queued(), () => Effect.sync(() => waiting++)),
-            () => {
-              const left = Effect.clockWith((clock) => Effect.succeed(call.deadline - clock.currentTimeMillisUnsafe()))
-              return restore(Effect.flatMap(left, (left) =>
-                Effect.timeoutOrElse(semaphore.takeScoped(1), {
-                  duration: left,
-                  orElse: () => Effect.fail(deadlineExceeded())
-                })))
-            },
-            (since, exit) => {
-              waiting--
-              return call.span.dequeued(
-                since,
-                Exit.isSuccess(exit) ? "granted" : Exit.hasInterrupts(exit) ? "cancelled" : "deadline"
-              )
-            }
-          ))
-    )
-
   /** Sends a request; its span ends, and its permit and its socket are free, with the scope. */
   const exchange = Effect.fnUntraced(function*(
     call: Call,
     progress: CallSpan.Progress
   ): Effect.fn.Return<Sent, ClaudeError.ClaudeError, Scope.Scope> {
-    yield* turn(call)
+    const { deadline, span: told } = call
+    yield* gate({ deadline, onQueued: told.queued(), onLeft: (since, outcome) => told.dequeued(since, outcome) })
     const span = yield* Effect.acquireRelease(
       call.span.attempt(),
       (span, exit) => Effect.sync(() => call.span.settled(span, progress, exit))
@@ -289,7 +253,7 @@ const makeWith = Effect.fnUntraced(function*(
 
   /** A call's last word: the error, with what the call knows by then. */
   const final = (call: Call, error: ClaudeError.ClaudeError): ClaudeError.ClaudeError =>
-    ClaudeError.enrich(error, {
+    Failure.enrich(error, {
       attempts: call.span.attempts,
       usage: call.span.usage,
       partial: call.accumulator.partial()
@@ -307,7 +271,7 @@ const makeWith = Effect.fnUntraced(function*(
         begin(Request.resolve(request, settings.defaults, clock.currentTimeMillisUnsafe()), "chat", false)
       ),
       (call) =>
-        retrying(
+        Retrying.retrying(
           again(call),
           Effect.scoped(Effect.flatMap(attempt(call, Effect.succeed), (attempt) => fold(call, attempt)))
         ).pipe(
@@ -377,7 +341,7 @@ const makeWith = Effect.fnUntraced(function*(
       Effect.suspend(() => {
         call.deadline = clock.currentTimeMillisUnsafe() + call.total
         return retry(error).pipe(
-          Effect.andThen(retrying(retry, opened)),
+          Effect.andThen(Retrying.retrying(retry, opened)),
           Effect.map((next) => {
             current = { ...next, first: false }
             return [{ type: "restart", attempt: call.span.attempts, error }, ...next.held]
@@ -385,7 +349,7 @@ const makeWith = Effect.fnUntraced(function*(
         )
       })
 
-    let current: Opened = yield* failing(retrying(retry, opened))
+    let current: Opened = yield* failing(Retrying.retrying(retry, opened))
     // A pull is the result, not to be run here. @effect-diagnostics-next-line returnEffectInGen:off
     return Effect.suspend(() => {
       if (!current.first) return current.rest
@@ -416,7 +380,7 @@ const makeWith = Effect.fnUntraced(function*(
               () => count.tokens
             ))
         })
-        return retrying(again(call), Effect.scoped(attempt)).pipe(
+        return Retrying.retrying(again(call), Effect.scoped(attempt)).pipe(
           Effect.tap((tokens) => Effect.sync(() => call.span.counted(tokens))),
           Effect.mapError((error) => final(call, error))
         )

@@ -6,7 +6,6 @@
  * Both are schemas and cross process borders. A refusal, or a cut at `max_tokens`, is no error: it is a `stop_reason`.
  */
 import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
-import type * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 
@@ -190,80 +189,3 @@ export const ClaudeError = Schema.Union([ClaudeRetryableError, ClaudeFatalError]
 
 /** @category guards @since 0.1.0 */
 export const isClaudeError: (u: unknown) => u is ClaudeError = Schema.is(ClaudeError)
-
-// -----------------------------------------------------------------------------
-// constructors
-// -----------------------------------------------------------------------------
-
-/** What an error knows beside its reason and message. @internal */
-export interface Details {
-  readonly type: string
-  readonly status?: number | undefined
-  readonly requestId?: string | undefined
-  readonly retryAfter?: Duration.Duration | undefined
-  /** What the server said of retrying (`x-should-retry`), where it did. */
-  readonly shouldRetry?: boolean | undefined
-  readonly partial?: PartialMessage | undefined
-  readonly usage?: Usage | undefined
-  readonly attempts?: number | undefined
-}
-
-const common = (details: Details, retryHere: boolean, mayFailOver: boolean) => ({
-  type: details.type,
-  retryHere,
-  mayFailOver,
-  attempts: details.attempts ?? 0,
-  ...(details.status === undefined ? undefined : { status: details.status }),
-  ...(details.requestId === undefined ? undefined : { requestId: details.requestId }),
-  ...(details.retryAfter === undefined ? undefined : { retryAfter: details.retryAfter }),
-  ...(details.usage === undefined ? undefined : { usage: details.usage }),
-  ...(details.partial === undefined ? undefined : { partial: details.partial })
-})
-
-/** @internal */
-export const retryable = (
-  reason: ClaudeRetryableError["reason"],
-  message: string,
-  details: Details
-): ClaudeRetryableError =>
-  new ClaudeRetryableError({ reason, message, ...common(details, details.shouldRetry ?? true, true) })
-
-/** A spend limit is never waited for, and another account may have money left, whatever the server says. @internal */
-export const fatal = (reason: ClaudeFatalError["reason"], message: string, details: Details): ClaudeFatalError => {
-  const isSpendLimit = reason._tag === "SpendLimit"
-  const retryHere = !isSpendLimit && (details.shouldRetry ?? false)
-  return new ClaudeFatalError({ reason, message, ...common(details, retryHere, retryHere || isSpendLimit) })
-}
-
-/** The same error, knowing more. @internal */
-export const enrich = (
-  error: ClaudeError,
-  more: { readonly attempts: number; readonly usage?: Usage | undefined; readonly partial?: PartialMessage | undefined }
-): ClaudeError => {
-  const { message, name: _name, stack: _stack, cause: _cause, reason: _reason, _tag, ...known } = error
-  const all = {
-    ...known,
-    message,
-    attempts: more.attempts,
-    ...(more.usage === undefined ? undefined : { usage: more.usage }),
-    ...(more.partial === undefined ? undefined : { partial: more.partial })
-  }
-  return error._tag === "ClaudeFatalError"
-    ? new ClaudeFatalError({ ...all, reason: error.reason })
-    : new ClaudeRetryableError({ ...all, reason: error.reason })
-}
-
-/** Adds up what was billed. @internal */
-export const addUsage = (
-  before: Usage | undefined,
-  usage: { readonly [K in keyof Usage]: number | null }
-): Usage => ({
-  input_tokens: (before?.input_tokens ?? 0) + (usage.input_tokens ?? 0),
-  output_tokens: (before?.output_tokens ?? 0) + (usage.output_tokens ?? 0),
-  cache_creation_input_tokens: (before?.cache_creation_input_tokens ?? 0) + (usage.cache_creation_input_tokens ?? 0),
-  cache_read_input_tokens: (before?.cache_read_input_tokens ?? 0) + (usage.cache_read_input_tokens ?? 0)
-})
-
-/** An option that cannot be used, by name. @internal */
-export const misconfigured = (option: string, message: string): ClaudeFatalError =>
-  fatal(new Misconfigured({ option }), message, { type: "_OTHER" })

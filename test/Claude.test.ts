@@ -723,9 +723,9 @@ describe("the public surface", () => {
     expect(await names(import("effect-claude"))).toMatchInlineSnapshot(`
       [
         "Claude Claude collect countTokens layer layerConfig layerConfigWith layerTransport make message object stream streamText text withPolicy",
-        "ClaudeError Authentication ClaudeError ClaudeFatalError ClaudeRetryableError ConnectionFailed DeadlineExceeded Incomplete InvalidRequest InvalidResponse Misconfigured NotFound Overloaded PermissionDenied RateLimited RequestTooLarge SchemaMismatch ServerError SpendLimit StreamInterrupted TimedOut Usage addUsage enrich fatal isClaudeError misconfigured retryable",
+        "ClaudeError Authentication ClaudeError ClaudeFatalError ClaudeRetryableError ConnectionFailed DeadlineExceeded Incomplete InvalidRequest InvalidResponse Misconfigured NotFound Overloaded PermissionDenied RateLimited RequestTooLarge SchemaMismatch ServerError SpendLimit StreamInterrupted TimedOut Usage isClaudeError",
         "Pricing lookup make merge standard version",
-        "RetryPolicy RetryBudget fromSchedule make makeAgain none standard",
+        "RetryPolicy fromSchedule make none standard",
         "Transport Transport",
       ]
     `)

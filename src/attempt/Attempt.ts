@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as ClaudeError from "../ClaudeError.ts"
+import * as Failure from "../Failure.ts"
 import type { Timeouts } from "./Timeouts.ts"
 import { Watchdog } from "./Watchdog.ts"
 
@@ -129,7 +130,7 @@ export const open = <Head, Event, Failure>(
   })
 
 const truncated = () =>
-  ClaudeError.retryable(
+  Failure.retryable(
     new ClaudeError.StreamInterrupted({}),
     "The response ended before the message was complete (no message_stop). The call may be tried again.",
     { type: "stream_truncated" }

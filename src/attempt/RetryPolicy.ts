@@ -6,8 +6,6 @@
  * last word. A budget over all calls keeps an outage from doubling the load.
  */
 import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
 import * as ClaudeError from "../ClaudeError.ts"
 
@@ -71,101 +69,6 @@ export const standard: RetryPolicy = make()
 
 /** One attempt. @category constructors @since 0.1.0 */
 export const none: RetryPolicy = make({ times: 0 })
-
-/** A retry that is about to be waited for. @internal */
-export interface Retry {
-  readonly error: ClaudeError.ClaudeError
-  readonly delay: Duration.Duration
-}
-
-/**
- * Answers what to do after a failed attempt: wait and succeed when it may be made again, else fail with the call's
- * final error. One of these serves all attempts of a call, so the schedule's count is the call's.
- *
- * @internal
- */
-export const makeAgain = (options: {
-  readonly policy: RetryPolicy
-  readonly budget: RetryBudget
-  /** When the call must be over, by the clock. */
-  readonly deadline: () => number
-  readonly onRetry: (retry: Retry) => Effect.Effect<void>
-}): (error: ClaudeError.ClaudeError) => Effect.Effect<void, ClaudeError.ClaudeError> => {
-  const { budget, deadline, onRetry, policy } = options
-  let late = false
-  const schedule = policy.schedule.pipe(
-    Schedule.setInputType<ClaudeError.ClaudeError>(),
-    Schedule.while(({ input }) =>
-      input.retryHere &&
-      (input.retryAfter === undefined || Duration.isLessThanOrEqualTo(input.retryAfter, policy.maxRetryAfter))
-    ),
-    Schedule.modifyDelay(({ duration, input }) =>
-      Effect.succeed(
-        Math.ceil(Math.max(Duration.toMillis(duration), Duration.toMillis(input.retryAfter ?? Duration.zero)))
-      )
-    ),
-    // The delay is final from here on.
-    Schedule.while(({ duration, input, now }) => {
-      const fits = now + Duration.toMillis(duration) < deadline()
-      late = !fits && input.retryAfter === undefined
-      return fits && budget.withdraw()
-    }),
-    Schedule.tap(({ duration, input }) => onRetry({ error: input, delay: duration }))
-  )
-  let step: ((error: ClaudeError.ClaudeError) => Pull.Pull<unknown, never, unknown>) | undefined
-  return (error) =>
-    Effect.suspend(() => {
-      if (!error.retryHere) return Effect.fail(error)
-      const wait: Pull.Pull<unknown, never, unknown> = step === undefined
-        ? Effect.flatMap(Schedule.toStepWithSleep(schedule), (made) => (step = made)(error))
-        : step(error)
-      return Pull.matchEffect(wait, {
-        onSuccess: () => Effect.void,
-        onFailure: Effect.failCause,
-        onDone: () => Effect.fail(late ? tooLate(error) : error)
-      })
-    })
-}
-
-const tooLate = (error: ClaudeError.ClaudeError) =>
-  ClaudeError.fatal(
-    new ClaudeError.DeadlineExceeded({}),
-    `The next retry would have ended past the call's total timeout. Raise timeouts.total, or retry less. The last failure: ${error.message}`,
-    {
-      type: "client_timeout_error",
-      status: error.status,
-      requestId: error.requestId,
-      usage: error.usage,
-      partial: error.partial
-    }
-  )
-
-/**
- * A token bucket over all calls of a client: each call brings a part of a retry, each retry takes one.
- *
- * @internal
- */
-export class RetryBudget {
-  private tokens: number
-  private readonly ratio: number
-  private readonly burst: number
-
-  constructor(options: { readonly ratio: number; readonly burst: number }) {
-    this.ratio = options.ratio
-    this.burst = options.burst
-    this.tokens = options.burst
-  }
-
-  deposit(): void {
-    this.tokens = Math.min(this.burst, this.tokens + this.ratio)
-  }
-
-  withdraw(): boolean {
-    if (this.tokens < 1) return false
-    this.tokens -= 1
-    return true
-  }
-}
 
 // A declaration, since `standard` is made while this module loads.
 function duration(name: string, input: Duration.Input): Duration.Duration {

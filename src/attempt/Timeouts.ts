@@ -6,6 +6,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as ClaudeError from "../ClaudeError.ts"
+import * as Failure from "../Failure.ts"
 
 /** @category options @since 0.1.0 */
 export interface TimeoutOptions {
@@ -39,7 +40,7 @@ export const resolve = (options: TimeoutOptions | undefined): Timeouts | ClaudeE
   const timeouts: { -readonly [K in keyof Timeouts]: Timeouts[K] } = { ...defaults }
   for (const key of Object.keys(options)) {
     if (!(key in defaults)) {
-      return ClaudeError.misconfigured(
+      return Failure.misconfigured(
         `timeouts.${key}`,
         `timeouts.${key} is not a timeout; there are headers, firstContent, idle and total.`
       )
@@ -50,7 +51,7 @@ export const resolve = (options: TimeoutOptions | undefined): Timeouts | ClaudeE
     const millis = Duration.fromInput(input)
     const value = millis._tag === "None" ? Number.NaN : Duration.toMillis(millis.value)
     if (!(value > 0 && Number.isFinite(value))) {
-      return ClaudeError.misconfigured(
+      return Failure.misconfigured(
         `timeouts.${key}`,
         `timeouts.${key} is ${String(input)}; expected a finite time above zero, such as "30 seconds".`
       )

@@ -7,6 +7,7 @@
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as ClaudeError from "../ClaudeError.ts"
+import * as Failure from "../Failure.ts"
 import type { Timeouts } from "./Timeouts.ts"
 
 /** How far an attempt has come. */
@@ -60,12 +61,12 @@ export class Watchdog {
   /** What is due next, and in how long. */
   private nearest(now: number): { readonly in: number; readonly error: () => ClaudeError.ClaudeError } {
     const { deadline, timeouts, untilContent } = this.watched
-    let nearest = { in: Infinity, error: () => deadlineExceeded() as ClaudeError.ClaudeError }
+    let nearest = { in: Infinity, error: () => Failure.deadlineExceeded() as ClaudeError.ClaudeError }
     const consider = (left: number, error: () => ClaudeError.ClaudeError) => {
       if (left < nearest.in) nearest = { in: left, error }
     }
     // First, so that of two that are due at once the call's own end is told.
-    if (!(untilContent && this.phase === "content")) consider(deadline - now, deadlineExceeded)
+    if (!(untilContent && this.phase === "content")) consider(deadline - now, Failure.deadlineExceeded)
     const elapsed = now - this.startedAt
     if (this.phase === "request") consider(timeouts.headers - elapsed, () => timedOut("headers", timeouts.headers))
     if (this.phase !== "content") {
@@ -81,7 +82,7 @@ export class Watchdog {
 }
 
 const timedOut = (phase: ClaudeError.TimedOut["phase"], millis: number) =>
-  ClaudeError.retryable(
+  Failure.retryable(
     new ClaudeError.TimedOut({ phase }),
     `${phases[phase]} within ${millis / 1000} s (timeouts.${phase}). The call may be tried again.`,
     { type: phase === "idle" ? "stream_stalled" : "client_timeout_error" }
@@ -92,11 +93,3 @@ const phases = {
   firstContent: "No content came",
   idle: "The response fell silent: no byte came"
 }
-
-/** @internal */
-export const deadlineExceeded = (): ClaudeError.ClaudeFatalError =>
-  ClaudeError.fatal(
-    new ClaudeError.DeadlineExceeded({}),
-    "The call took longer than its total timeout. Raise timeouts.total, or ask for less.",
-    { type: "client_timeout_error" }
-  )

@@ -7,6 +7,7 @@
 import type { Message, RawMessageDeltaEvent } from "@anthropic-ai/sdk/resources/messages/messages"
 import * as Effect from "effect/Effect"
 import * as ClaudeError from "../ClaudeError.ts"
+import * as Failure from "../Failure.ts"
 import type { ErrorEvent, WireEvent } from "./Event.ts"
 import * as PartialJson from "./PartialJson.ts"
 
@@ -227,7 +228,7 @@ const cumulative = [
 ]
 
 const outOfOrder = (what: string) =>
-  ClaudeError.retryable(
+  Failure.retryable(
     new ClaudeError.InvalidResponse({}),
     `The response is no message: it has ${what}. The call may be tried again.`,
     { type: "_OTHER" }

@@ -7,6 +7,7 @@
 import type { Message, RawMessageStopEvent, RawMessageStreamEvent } from "@anthropic-ai/sdk/resources/messages/messages"
 import * as Predicate from "effect/Predicate"
 import * as ClaudeError from "../ClaudeError.ts"
+import * as Failure from "../Failure.ts"
 import { SseDecoder } from "./Sse.ts"
 
 /**
@@ -51,7 +52,7 @@ export const decoderFor = (contentType: string | null): Decoder | ClaudeError.Cl
   const type = contentType?.split(";")[0]!.trim().toLowerCase() ?? "text/event-stream"
   if (type === "text/event-stream") return makeSseDecoder()
   if (type === "application/json" || type.endsWith("+json")) return makeJsonDecoder()
-  return ClaudeError.retryable(
+  return Failure.retryable(
     new ClaudeError.InvalidResponse({}),
     `The response is ${type}, not a message. A proxy may have answered in place of the API: check the base URL.`,
     { type: "_OTHER" }
@@ -122,7 +123,7 @@ const makeSseDecoder = (): Decoder => {
 }
 
 const malformed = (what: string, event: number, offset: number) =>
-  ClaudeError.retryable(
+  Failure.retryable(
     new ClaudeError.InvalidResponse({ event, offset }),
     `Event ${event} of the response, within its first ${offset} bytes, ${what}. ` +
       "Something between here and the API may have changed the stream; the call may be tried again.",

@@ -7,6 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import * as ClaudeError from "../ClaudeError.ts"
+import * as Failure from "../Failure.ts"
 import type { StreamEvent } from "./Event.ts"
 
 const cuts = new Set(["max_tokens", "model_context_window_exceeded", "refusal", "pause_turn"])
@@ -34,7 +35,7 @@ interface Answered {
 export const whole = (message: Message & Answered): Effect.Effect<string, ClaudeError.ClaudeFatalError> =>
   isIncomplete(message.stop_reason)
     ? Effect.fail(incomplete(message.stop_reason, message, {
-      usage: ClaudeError.addUsage(undefined, message.usage),
+      usage: Failure.addUsage(undefined, message.usage),
       partial: message
     }))
     : Effect.succeed(textOf(message))
@@ -63,9 +64,9 @@ export const texts = (
 const incomplete = (
   stopReason: string,
   { attempts = 1, requestId }: Answered,
-  details?: Partial<ClaudeError.Details>
+  details?: Partial<Failure.Details>
 ) =>
-  ClaudeError.fatal(
+  Failure.fatal(
     new ClaudeError.Incomplete({ stopReason }),
     `The text stopped early (stop_reason ${stopReason}). ` +
       (stopReason === "max_tokens" ? "Raise max_tokens, or use" : "Use") +

@@ -1,6 +1,7 @@
 /** The answer of a token count: one JSON object, decoded as an attempt decodes a message. */
 import * as Predicate from "effect/Predicate"
 import * as ClaudeError from "../ClaudeError.ts"
+import * as Failure from "../Failure.ts"
 import type { ErrorEvent } from "./Event.ts"
 
 /** @internal */
@@ -46,7 +47,7 @@ export class TokenCount {
 }
 
 const invalid = () =>
-  ClaudeError.retryable(
+  Failure.retryable(
     new ClaudeError.InvalidResponse({}),
     "The response is no token count. A proxy may have answered in place of the API: check the base URL.",
     { type: "_OTHER" }

@@ -4,6 +4,7 @@
 import * as RetryPolicy from "../attempt/RetryPolicy.ts"
 import * as Timeouts from "../attempt/Timeouts.ts"
 import * as ClaudeError from "../ClaudeError.ts"
+import * as Failure from "../Failure.ts"
 import * as Pricing from "../request/Pricing.ts"
 import type * as Request from "../request/Request.ts"
 import type { TelemetryOptions } from "../telemetry/CallTelemetry.ts"
@@ -115,13 +116,13 @@ export const mergePolicy = (farther: Policy, nearer: Policy): Policy => ({
 })
 
 const refuse = (option: string, value: unknown, expected: string) =>
-  ClaudeError.misconfigured(option, `${option} is ${String(value)}; expected ${expected}.`)
+  Failure.misconfigured(option, `${option} is ${String(value)}; expected ${expected}.`)
 
 const unknownKey = (where: string, options: object, known: ReadonlyArray<string>) => {
   const key = Object.keys(options).find((key) => !known.includes(key))
   return key === undefined
     ? undefined
-    : ClaudeError.misconfigured(key, `${where} has no option ${key}; there are ${known.join(", ")}.`)
+    : Failure.misconfigured(key, `${where} has no option ${key}; there are ${known.join(", ")}.`)
 }
 
 /** A policy over the client's own, and its timeouts in milliseconds. */

@@ -11,6 +11,7 @@ import type {
   Model as ModelId
 } from "@anthropic-ai/sdk/resources/messages/messages"
 import * as ClaudeError from "../ClaudeError.ts"
+import * as Failure from "../Failure.ts"
 import * as Model from "./Model.ts"
 
 // -----------------------------------------------------------------------------
@@ -286,7 +287,7 @@ const checkThinking = (request: MessageRequest, max_tokens: number): ClaudeError
 // -----------------------------------------------------------------------------
 
 const invalidRequest = (field: string, value: string, expected: string, todo: string): ClaudeError.ClaudeFatalError =>
-  ClaudeError.fatal(
+  Failure.fatal(
     new ClaudeError.InvalidRequest({ field }),
     `${field} is ${value}; expected ${expected}. ${todo}`,
     { type: "invalid_request_error" }

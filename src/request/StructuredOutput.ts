@@ -7,6 +7,7 @@ import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as ClaudeError from "../ClaudeError.ts"
+import * as Failure from "../Failure.ts"
 import type { MessageRequest } from "./Request.ts"
 
 /** Asks for an object, and once more for each `repair` when it does not fit. @internal */
@@ -35,12 +36,12 @@ export const ask = Effect.fnUntraced(function*<A, E, RD, RE, R>(
     const answer = yield* Effect.mapError(
       options.message(asked),
       (error) =>
-        billed === undefined ? error : ClaudeError.enrich(error, {
+        billed === undefined ? error : Failure.enrich(error, {
           attempts: error.attempts,
-          usage: error.usage === undefined ? billed : ClaudeError.addUsage(billed, error.usage)
+          usage: error.usage === undefined ? billed : Failure.addUsage(billed, error.usage)
         })
     )
-    usage = ClaudeError.addUsage(usage, answer.usage)
+    usage = Failure.addUsage(usage, answer.usage)
     const text = options.textOf(answer)
     const decoded = yield* Effect.result(decode(text))
     if (decoded._tag === "Success") return decoded.success
@@ -58,7 +59,7 @@ const prepare = Effect.fnUntraced(function*<A, E, RD, RE>(schema: Schema.Constra
   return yield* Effect.try({
     try: () => toCodecAnthropic(schema),
     catch: (error) =>
-      ClaudeError.fatal(
+      Failure.fatal(
         new ClaudeError.InvalidRequest({ field: "schema" }),
         `The schema cannot be sent as structured output: ${error instanceof Error ? error.message : String(error)}. ` +
           "Use a schema without recursion, made of structs, arrays, unions and primitives.",
@@ -83,7 +84,7 @@ const mismatch = (
   issue: string,
   details: { readonly attempts: number; readonly usage: ClaudeError.Usage; readonly requestId: string | undefined }
 ) =>
-  ClaudeError.fatal(
+  Failure.fatal(
     new ClaudeError.SchemaMismatch({ stopReason: answer.stop_reason, issue }),
     `The answer does not fit the schema (stop_reason ${answer.stop_reason}, asked ${details.attempts} times). ` +
       (answer.stop_reason === "max_tokens"

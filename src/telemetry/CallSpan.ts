@@ -16,6 +16,7 @@ import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import * as ClaudeError from "../ClaudeError.ts"
+import * as Failure from "../Failure.ts"
 import * as Cost from "../request/Cost.ts"
 import * as Model from "../request/Model.ts"
 import * as Attributes from "./Attributes.ts"
@@ -245,7 +246,7 @@ export class CallSpan {
 
   private bill(envelope: Message): void {
     const { usage } = envelope
-    this.usage = ClaudeError.addUsage(this.usage, usage)
+    this.usage = Failure.addUsage(this.usage, usage)
     this.reasoning += usage.output_tokens_details?.thinking_tokens ?? 0
     // Other platforms answer with Anthropic's ids at prices of their own: there the id that was asked for decides.
     const priced = this.telemetry.provider === "anthropic" ? envelope.model : this.info.model

@@ -12,6 +12,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { Dispatcher } from "undici"
 import * as ClaudeError from "../ClaudeError.ts"
+import * as Failure from "../Failure.ts"
 import * as Classify from "./Classify.ts"
 import { mailboxKey, makeFetch } from "./Dispatch.ts"
 import { Mailbox, type Producer } from "./Mailbox.ts"
@@ -130,20 +131,20 @@ const makeClient = Effect.fnUntraced(function*(
 ): Effect.fn.Return<AnthropicClient, ClaudeError.ClaudeFatalError, Scope.Scope> {
   const apiKey = options.apiKey
   if (apiKey === undefined || Redacted.value(apiKey).trim() === "") {
-    return yield* ClaudeError.misconfigured(
+    return yield* Failure.misconfigured(
       "apiKey",
       "apiKey is missing. Set apiKey (a Redacted), client, or ANTHROPIC_API_KEY with Claude.layerConfig."
     )
   }
   if (/[^\x21-\x7e]/.test(Redacted.value(apiKey).trim())) {
-    return yield* ClaudeError.misconfigured(
+    return yield* Failure.misconfigured(
       "apiKey",
       "apiKey has characters that no header may hold: spaces, line breaks or letters beyond ASCII. Copy the key again."
     )
   }
   const baseURL = options.baseURL ?? "https://api.anthropic.com"
   if (!/^https?:$/.test(URL.parse(baseURL)?.protocol ?? "")) {
-    return yield* ClaudeError.misconfigured(
+    return yield* Failure.misconfigured(
       "baseURL",
       `baseURL is ${JSON.stringify(baseURL)}; expected an http(s) URL such as https://api.anthropic.com.`
     )

@@ -7,6 +7,7 @@
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as ClaudeError from "../ClaudeError.ts"
+import * as Failure from "../Failure.ts"
 
 /** The envelope types that telemetry's closed set of `error.type` takes verbatim. */
 const envelopeTypes = new Set([
@@ -51,17 +52,16 @@ export const fromStatus = (failure: StatusFailure, now: number): ClaudeError.Cla
   const message = `${failure.message.slice(0, 1000)} (${failure.origin ?? status}${
     failure.type ? `, ${failure.type}` : ""
   })`
-  const details: ClaudeError.Details = {
+  const details: Failure.Details = {
     type: failure.type && envelopeTypes.has(failure.type) ? failure.type : String(status),
     status,
     requestId: failure.requestId ?? headers?.get("request-id") ?? undefined,
     retryAfter: headers === undefined ? undefined : retryAfter(headers, now),
     shouldRetry: shouldRetry === "true" ? true : shouldRetry === "false" ? false : undefined
   }
-  const retryable = (reason: ClaudeError.ClaudeRetryableError["reason"]) =>
-    ClaudeError.retryable(reason, message, details)
+  const retryable = (reason: ClaudeError.ClaudeRetryableError["reason"]) => Failure.retryable(reason, message, details)
   const fatal = (reason: ClaudeError.ClaudeFatalError["reason"], advice: string) =>
-    ClaudeError.fatal(reason, `${message}. ${advice}`, details)
+    Failure.fatal(reason, `${message}. ${advice}`, details)
 
   if (
     status === 402 || spendLimitCodes.has(code ?? "") ||
@@ -120,10 +120,10 @@ export const fromEvent = (
     // The HTTP status was 200: only its meaning is borrowed.
     const details = { type: envelopeTypes.has(type) ? type : "_OTHER", requestId }
     return error._tag === "ClaudeFatalError"
-      ? ClaudeError.fatal(error.reason, error.message, details)
-      : ClaudeError.retryable(error.reason, error.message, details)
+      ? Failure.fatal(error.reason, error.message, details)
+      : Failure.retryable(error.reason, error.message, details)
   }
-  return ClaudeError.retryable(new ClaudeError.ServerError({}), `${message} (in the stream, ${type})`, {
+  return Failure.retryable(new ClaudeError.ServerError({}), `${message} (in the stream, ${type})`, {
     type: envelopeTypes.has(type) ? type : "_OTHER",
     requestId
   })
@@ -182,14 +182,14 @@ export const fromThrown = (
   const code = causeCode(error)
   const root = rootCause(error)
   if (code === "UND_ERR_DESTROYED" || code === "UND_ERR_CLOSED") {
-    return ClaudeError.fatal(
+    return Failure.fatal(
       new ClaudeError.Misconfigured({}),
       "This client is closed: its layer ended while the call was under way. Keep the layer open for as long as it is called.",
       { type: "connection_error" }
     )
   }
   if (misconfigured(code, root.message)) {
-    return ClaudeError.fatal(
+    return Failure.fatal(
       new ClaudeError.Misconfigured({ option: "baseURL" }),
       `The connection cannot be made as it is set up: ${
         scrub(root.message)
@@ -199,7 +199,7 @@ export const fromThrown = (
   }
   // The SDK wraps what its fetch threw; what it throws bare is its own refusal to send.
   if (unanswered.has(error.name) || isNetwork(root, code)) {
-    return ClaudeError.retryable(
+    return Failure.retryable(
       new ClaudeError.ConnectionFailed(code === undefined ? {} : { code }),
       `No response: ${scrub(root.message || error.message)}${
         code && !root.message.includes(code) ? ` (${code})` : ""
@@ -208,9 +208,9 @@ export const fromThrown = (
     )
   }
   if (error.name === "SyntaxError") {
-    return ClaudeError.retryable(new ClaudeError.InvalidResponse({}), "The response is not JSON.", { type: "_OTHER" })
+    return Failure.retryable(new ClaudeError.InvalidResponse({}), "The response is not JSON.", { type: "_OTHER" })
   }
-  return ClaudeError.fatal(
+  return Failure.fatal(
     new ClaudeError.Misconfigured({}),
     `The request could not be made: ${scrub(error.message)}`,
     { type: "_OTHER" }
@@ -230,7 +230,7 @@ const unanswered = new Set([
 export const fromBroken = (thrown: unknown): ClaudeError.ClaudeRetryableError => {
   const code = causeCode(thrown)
   const root = rootCause(thrown)
-  return ClaudeError.retryable(
+  return Failure.retryable(
     new ClaudeError.StreamInterrupted(code === undefined ? {} : { code }),
     // What else a reader throws may quote the bytes that it could not read.
     `The connection broke before the message was complete: ${isNetwork(root, code) ? root.message : root.name}.`,

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Schedule, Stream } from "effect"
 import { Claude, ClaudeError, RetryPolicy } from "effect-claude"
 import { Answer } from "effect-claude/testing"
-import * as internal from "../../src/attempt/RetryPolicy.ts"
+import { RetryBudget } from "../../src/attempt/Retrying.ts"
 import { errorOf, type Options, play, valueOf } from "./scripted.ts"
 
 const request = { prompt: "Hi" }
@@ -257,7 +257,7 @@ describe("the retry budget", () => {
     }))
 
   it("holds no more than its burst", () => {
-    const budget = new internal.RetryBudget({ ratio: 0.5, burst: 2 })
+    const budget = new RetryBudget({ ratio: 0.5, burst: 2 })
     for (let i = 0; i < 100; i++) budget.deposit()
     assert.deepStrictEqual([budget.withdraw(), budget.withdraw(), budget.withdraw()], [true, true, false])
     budget.deposit()

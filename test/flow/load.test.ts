@@ -144,7 +144,9 @@ describe("sockets", () => {
       for (const exit of exits) counts.set(tell(exit), 1 + (counts.get(tell(exit)) ?? 0))
       assert.isAbove(counts.get("success") ?? 0, 100)
       assert.isAbove(counts.get("fail Misconfigured") ?? 0, 1_000)
-      for (const kind of counts.keys()) assert.match(kind, /^(success|fail Misconfigured|fail ConnectionFailed|fail StreamInterrupted)$/)
+      for (const kind of counts.keys()) {
+        assert.match(kind, /^(success|fail Misconfigured|fail ConnectionFailed|fail StreamInterrupted)$/)
+      }
       assert.deepStrictEqual(unended(observed.spans), [])
       assert.deepStrictEqual(observed.gauges(), {})
       yield* simulator.logWhen((log) => log.sockets.open === 0)

@@ -1,0 +1,94 @@
+/**
+ * How the library makes its errors: every `ClaudeError` that a caller meets begins here.
+ */
+import type * as Duration from "effect/Duration"
+import * as ClaudeError from "./ClaudeError.ts"
+
+/** What an error knows beside its reason and message. @internal */
+export interface Details {
+  readonly type: string
+  readonly status?: number | undefined
+  readonly requestId?: string | undefined
+  readonly retryAfter?: Duration.Duration | undefined
+  /** What the server said of retrying (`x-should-retry`), where it did. */
+  readonly shouldRetry?: boolean | undefined
+  readonly partial?: ClaudeError.PartialMessage | undefined
+  readonly usage?: ClaudeError.Usage | undefined
+  readonly attempts?: number | undefined
+}
+
+const common = (details: Details, retryHere: boolean, mayFailOver: boolean) => ({
+  type: details.type,
+  retryHere,
+  mayFailOver,
+  attempts: details.attempts ?? 0,
+  ...(details.status === undefined ? undefined : { status: details.status }),
+  ...(details.requestId === undefined ? undefined : { requestId: details.requestId }),
+  ...(details.retryAfter === undefined ? undefined : { retryAfter: details.retryAfter }),
+  ...(details.usage === undefined ? undefined : { usage: details.usage }),
+  ...(details.partial === undefined ? undefined : { partial: details.partial })
+})
+
+/** @internal */
+export const retryable = (
+  reason: ClaudeError.ClaudeRetryableError["reason"],
+  message: string,
+  details: Details
+): ClaudeError.ClaudeRetryableError =>
+  new ClaudeError.ClaudeRetryableError({ reason, message, ...common(details, details.shouldRetry ?? true, true) })
+
+/** A spend limit is never waited for, and another account may have money left, whatever the server says. @internal */
+export const fatal = (
+  reason: ClaudeError.ClaudeFatalError["reason"],
+  message: string,
+  details: Details
+): ClaudeError.ClaudeFatalError => {
+  const isSpendLimit = reason._tag === "SpendLimit"
+  const retryHere = !isSpendLimit && (details.shouldRetry ?? false)
+  return new ClaudeError.ClaudeFatalError({ reason, message, ...common(details, retryHere, retryHere || isSpendLimit) })
+}
+
+/** The same error, knowing more. @internal */
+export const enrich = (
+  error: ClaudeError.ClaudeError,
+  more: {
+    readonly attempts: number
+    readonly usage?: ClaudeError.Usage | undefined
+    readonly partial?: ClaudeError.PartialMessage | undefined
+  }
+): ClaudeError.ClaudeError => {
+  const { message, name: _name, stack: _stack, cause: _cause, reason: _reason, _tag, ...known } = error
+  const all = {
+    ...known,
+    message,
+    attempts: more.attempts,
+    ...(more.usage === undefined ? undefined : { usage: more.usage }),
+    ...(more.partial === undefined ? undefined : { partial: more.partial })
+  }
+  return error._tag === "ClaudeFatalError"
+    ? new ClaudeError.ClaudeFatalError({ ...all, reason: error.reason })
+    : new ClaudeError.ClaudeRetryableError({ ...all, reason: error.reason })
+}
+
+/** Adds up what was billed. @internal */
+export const addUsage = (
+  before: ClaudeError.Usage | undefined,
+  usage: { readonly [K in keyof ClaudeError.Usage]: number | null }
+): ClaudeError.Usage => ({
+  input_tokens: (before?.input_tokens ?? 0) + (usage.input_tokens ?? 0),
+  output_tokens: (before?.output_tokens ?? 0) + (usage.output_tokens ?? 0),
+  cache_creation_input_tokens: (before?.cache_creation_input_tokens ?? 0) + (usage.cache_creation_input_tokens ?? 0),
+  cache_read_input_tokens: (before?.cache_read_input_tokens ?? 0) + (usage.cache_read_input_tokens ?? 0)
+})
+
+/** An option that cannot be used, by name. @internal */
+export const misconfigured = (option: string, message: string): ClaudeError.ClaudeFatalError =>
+  fatal(new ClaudeError.Misconfigured({ option }), message, { type: "_OTHER" })
+
+/** The end of a call's total timeout. @internal */
+export const deadlineExceeded = (): ClaudeError.ClaudeFatalError =>
+  fatal(
+    new ClaudeError.DeadlineExceeded({}),
+    "The call took longer than its total timeout. Raise timeouts.total, or ask for less.",
+    { type: "client_timeout_error" }
+  )
