@@ -96,13 +96,9 @@ const explain = async (lines: ReadonlyArray<Line>, { profileOf, rows }: Report):
     const floor = await profileOf("floor", row)
     const ours = await profileOf("ours", row)
     const weight = (source: string): number => Math.max(ours.get(source) ?? 0, floor.get(source) ?? 0)
-    const sources = [...new Set([...ours.keys(), ...floor.keys()])].toSorted((a, b) => weight(b) - weight(a)).slice(
-      0,
-      12
-    )
-    const cells = sources.map((
-      source
-    ) => [source, ...[floor, ours].map((values) => (values.get(source) ?? 0).toFixed(0))])
+    const all = [...new Set([...ours.keys(), ...floor.keys()])].toSorted((a, b) => weight(b) - weight(a))
+    const cell = (value = 0): string => value.toFixed(0)
+    const cells = all.slice(0, 12).map((source) => [source, cell(floor.get(source)), cell(ours.get(source))])
     const what = row.job.warm === undefined ? "modules loaded by package" : "self time by source, µs per call"
     parts.push(`\n### ${row.name}: ${what}, from one profiled run\n\n`, table(1, ["source", "floor", "ours"], cells))
   }

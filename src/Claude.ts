@@ -59,6 +59,8 @@ export interface Receipt {
   readonly cost: Cost | undefined
   /** How many times the request was sent. */
   readonly attempts: number
+  /** What all of them were billed. */
+  readonly billed: ClaudeError.Usage | undefined
 }
 
 /**
@@ -84,8 +86,10 @@ export class Claude extends Context.Service<Claude, {
   readonly message: (request: MessageRequest) => Effect.Effect<Message, ClaudeError.ClaudeError>
   readonly stream: (request: MessageRequest) => Stream.Stream<StreamEvent, ClaudeError.ClaudeError>
   readonly countTokens: (request: CountTokensRequest) => Effect.Effect<number, ClaudeError.ClaudeError>
-  /** How often `object` asks to correct, where no policy says. @default 1 */
-  readonly repair?: number | undefined
+  readonly object: <A, E, RD, RE>(
+    schema: Schema.ConstraintCodec<A, E, RD, RE>,
+    request: MessageRequest
+  ) => Effect.Effect<A, ClaudeError.ClaudeError, RD>
 }>()("effect-claude/Claude") {}
 
 // -----------------------------------------------------------------------------
@@ -212,11 +216,18 @@ const makeWith = Effect.fnUntraced(function*(
       path: call.path,
       body: call.body,
       headers: {
+        ...call.policy.headers,
         "x-stainless-retry-count": String(call.span.attempts - 1),
         ...(traceparent === undefined ? undefined : { traceparent })
       }
     })
-    return { exchange, onHead: (head) => call.span.responded(span, head) }
+    return {
+      exchange,
+      onHead: ({ headers, status }) => {
+        const requestId = headers.get("request-id")
+        call.span.responded(span, status, requestId === null ? undefined : redact(requestId))
+      }
+    }
   })
 
   /** How an attempt of this call is read. */
@@ -262,7 +273,8 @@ const makeWith = Effect.fnUntraced(function*(
   const receipt = (call: Call): Receipt => ({
     requestId: call.span.requestId,
     cost: call.span.cost,
-    attempts: call.span.attempts
+    attempts: call.span.attempts,
+    billed: call.span.usage
   })
 
   const message: Claude["Service"]["message"] = (request) =>
@@ -340,11 +352,14 @@ const makeWith = Effect.fnUntraced(function*(
     const restart = (error: ClaudeError.ClaudeRetryableError): Effect.Effect<StreamEvents, ClaudeError.ClaudeError> =>
       Effect.suspend(() => {
         call.deadline = clock.currentTimeMillisUnsafe() + call.total
+        // With what it knew, before the next attempt begins.
+        const known = final(call, error)
+        const broken = known._tag === "ClaudeRetryableError" ? known : error
         return retry(error).pipe(
           Effect.andThen(Retrying.retrying(retry, opened)),
           Effect.map((next) => {
             current = { ...next, first: false }
-            return [{ type: "restart", attempt: call.span.attempts, error }, ...next.held]
+            return [{ type: "restart", attempt: call.span.attempts, error: broken }, ...next.held]
           })
         )
       })
@@ -388,7 +403,13 @@ const makeWith = Effect.fnUntraced(function*(
       (call, exit) => end(call, outcomeOf(exit), exit)
     )
 
-  return Claude.of({ message, stream, countTokens, repair: settings.policy.repair })
+  const object: Claude["Service"]["object"] = (schema, request) =>
+    Effect.flatMap(
+      CurrentPolicy,
+      ({ repair = settings.policy.repair ?? 1 }) => StructuredOutput.ask(schema, request, { ...Text, message, repair })
+    )
+
+  return Claude.of({ message, object, stream, countTokens })
 })
 
 /** @category constructors @since 0.1.0 */
@@ -502,13 +523,7 @@ export const text = (request: MessageRequest): Effect.Effect<string, ClaudeError
 export const object = <A, E, RD, RE>(
   schema: Schema.ConstraintCodec<A, E, RD, RE>,
   request: MessageRequest
-): Effect.Effect<A, ClaudeError.ClaudeError, Claude | RD> =>
-  Claude.use((claude) =>
-    Effect.flatMap(
-      CurrentPolicy,
-      ({ repair = claude.repair ?? 1 }) => StructuredOutput.ask(schema, request, { ...Text, message, repair })
-    )
-  )
+): Effect.Effect<A, ClaudeError.ClaudeError, Claude | RD> => Claude.use((claude) => claude.object(schema, request))
 
 /**
  * Asks, and answers the events as they come, in arrays as the network brought them.
@@ -543,13 +558,13 @@ export const collect = <E, R>(
 ): Effect.Effect<Message, E | ClaudeError.ClaudeError, R> =>
   Effect.suspend(() => {
     let accumulator = new Accumulator()
-    let receipt: Receipt = { requestId: undefined, cost: undefined, attempts: 1 }
+    let receipt: Receipt = { requestId: undefined, cost: undefined, attempts: 1, billed: undefined }
     const add = (event: StreamEvent) => {
       if (event.type === "restart") accumulator = new Accumulator()
       else accumulator.add([event])
       if (event.type === "message_stop") {
-        const { attempts = 1, cost, requestId } = event
-        receipt = { requestId, cost, attempts }
+        const { attempts = 1, billed, cost, requestId } = event
+        receipt = { requestId, cost, attempts, billed }
       }
     }
     return Stream.runForEachArray(events, (events) => Effect.sync(() => events.forEach(add))).pipe(

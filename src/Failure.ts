@@ -55,12 +55,13 @@ export const enrich = (
     readonly attempts: number
     readonly usage?: ClaudeError.Usage | undefined
     readonly partial?: ClaudeError.PartialMessage | undefined
+    readonly message?: string | undefined
   }
 ): ClaudeError.ClaudeError => {
   const { message, name: _name, stack: _stack, cause: _cause, reason: _reason, _tag, ...known } = error
   const all = {
     ...known,
-    message,
+    message: more.message ?? message,
     attempts: more.attempts,
     ...(more.usage === undefined ? undefined : { usage: more.usage }),
     ...(more.partial === undefined ? undefined : { partial: more.partial })
@@ -75,11 +76,14 @@ export const addUsage = (
   before: ClaudeError.Usage | undefined,
   usage: { readonly [K in keyof ClaudeError.Usage]: number | null }
 ): ClaudeError.Usage => ({
-  input_tokens: (before?.input_tokens ?? 0) + (usage.input_tokens ?? 0),
-  output_tokens: (before?.output_tokens ?? 0) + (usage.output_tokens ?? 0),
-  cache_creation_input_tokens: (before?.cache_creation_input_tokens ?? 0) + (usage.cache_creation_input_tokens ?? 0),
-  cache_read_input_tokens: (before?.cache_read_input_tokens ?? 0) + (usage.cache_read_input_tokens ?? 0)
+  input_tokens: (before?.input_tokens ?? 0) + count(usage.input_tokens),
+  output_tokens: (before?.output_tokens ?? 0) + count(usage.output_tokens),
+  cache_creation_input_tokens: (before?.cache_creation_input_tokens ?? 0) + count(usage.cache_creation_input_tokens),
+  cache_read_input_tokens: (before?.cache_read_input_tokens ?? 0) + count(usage.cache_read_input_tokens)
 })
+
+/** What a server tells is counted where it is a number. */
+const count = (tokens: unknown): number => Number.isFinite(tokens) ? Number(tokens) : 0
 
 /** An option that cannot be used, by name. @internal */
 export const misconfigured = (option: string, message: string): ClaudeError.ClaudeFatalError =>

@@ -1,3 +1,4 @@
+import Anthropic from "@anthropic-ai/sdk"
 import { assert, describe, expect, expectTypeOf, it } from "@effect/vitest"
 import { ConfigProvider, Deferred, Effect, Fiber, Layer, Redacted, Schema, Stream } from "effect"
 import { Claude, ClaudeError, RetryPolicy } from "effect-claude"
@@ -679,11 +680,32 @@ describe("layerConfig", () => {
       assert.notInclude(String(error.message), "sk-secret")
     }))
 
-  it.effect("a key that is missing is a ConfigError that names it", () =>
+  it.effect("a key that is missing is Misconfigured, and says where to set it", () =>
     Effect.gen(function*() {
-      const error = yield* Effect.flip(Effect.provide(Effect.void, from({})))
-      assert.strictEqual(error._tag, "ConfigError")
-      assert.include(String(error.message), "ANTHROPIC_API_KEY")
+      for (const environment of [{}, { ANTHROPIC_API_KEY: "" }]) {
+        const error = yield* Effect.flip(Effect.provide(Effect.void, from(environment)))
+        assert.strictEqual(error._tag, "ClaudeFatalError")
+        assert.include(error.message, "ANTHROPIC_API_KEY")
+        assert.include(error.message, "apiKey")
+      }
+    }))
+
+  it.effect("a client or a key of the program's own needs none in the environment", () =>
+    Effect.gen(function*() {
+      const client = new Anthropic({ apiKey: "own", maxRetries: 0 })
+      const empty = ConfigProvider.layer(ConfigProvider.fromUnknown({ CLAUDE_MODEL: "claude-opus-5-5" }))
+      for (const options of [{ client }, { apiKey: Redacted.make("own") }]) {
+        yield* Effect.provide(Effect.void, Claude.layerConfigWith(options).pipe(Layer.provide(empty)))
+      }
+    }))
+
+  it.effect("an option that is left undefined takes nothing from the environment", () =>
+    Effect.gen(function*() {
+      const environment = ConfigProvider.layer(ConfigProvider.fromUnknown({ ANTHROPIC_API_KEY: "own" }))
+      yield* Effect.provide(
+        Effect.void,
+        Claude.layerConfigWith({ apiKey: undefined, defaults: { model: undefined } }).pipe(Layer.provide(environment))
+      )
     }))
 
   it.effect("a value that no client takes is Misconfigured", () =>

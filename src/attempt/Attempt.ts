@@ -85,7 +85,13 @@ export const open = <Head, Event, Failure>(
       const read: Pull.Pull<Array<Event>, ClaudeError.ClaudeError> = Effect.flatMap(source.pull, (bytes) => {
         watchdog.rests()
         const ended = bytes.length === 0
-        const events = take(ended ? decoder.end() : decoder.push(bytes))
+        let events: Array<Event>
+        try {
+          events = take(ended ? decoder.end() : decoder.push(bytes))
+        } catch {
+          // Valid JSON of another shape than the API's. What of it was taken in is not to be trusted.
+          return Effect.fail(malformed())
+        }
         if (progress.isComplete) {
           watchdog.enter("done")
           source.complete()
@@ -128,6 +134,14 @@ export const open = <Head, Event, Failure>(
       })
     )
   })
+
+const malformed = () =>
+  Failure.retryable(
+    new ClaudeError.InvalidResponse({}),
+    "The response has events of another shape than the API's. " +
+      "Something between here and the API may have changed it; the call may be tried again.",
+    { type: "_OTHER" }
+  )
 
 const truncated = () =>
   Failure.retryable(

@@ -59,7 +59,7 @@ export const makeAgain = (options: {
       return Pull.matchEffect(wait, {
         onSuccess: () => Effect.void,
         onFailure: Effect.failCause,
-        onDone: () => Effect.fail(late ? tooLate(error) : error)
+        onDone: () => Effect.fail(late ? tooLate(error) : withHint(error, policy))
       })
     })
 }
@@ -71,6 +71,17 @@ export const retrying = <A, R>(
 ): Effect.Effect<A, ClaudeError.ClaudeError, R> => {
   const loop: typeof attempt = Effect.catch(attempt, (error) => Effect.andThen(again(error), loop))
   return loop
+}
+
+/** Why a server's hint was not waited for. */
+const withHint = (error: ClaudeError.ClaudeError, policy: RetryPolicy): ClaudeError.ClaudeError => {
+  const { retryAfter } = error
+  if (retryAfter === undefined || Duration.isLessThanOrEqualTo(retryAfter, policy.maxRetryAfter)) return error
+  return Failure.enrich(error, {
+    attempts: error.attempts,
+    message: `${error.message}. The server asks to wait ${Duration.format(retryAfter)}, longer than the policy's ` +
+      `maxRetryAfter (${Duration.format(policy.maxRetryAfter)}): try again then, or raise it.`
+  })
 }
 
 const tooLate = (error: ClaudeError.ClaudeError) =>

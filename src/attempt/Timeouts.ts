@@ -32,28 +32,23 @@ export interface Timeouts {
   readonly total: number | undefined
 }
 
+const names = ["headers", "firstContent", "idle", "total"] as const
+
 const defaults: Timeouts = { headers: 30_000, firstContent: 120_000, idle: 30_000, total: undefined }
 
 /** Reads the options, naming the one that is no positive time. @internal */
 export const resolve = (options: TimeoutOptions | undefined): Timeouts | ClaudeError.ClaudeFatalError => {
   if (options === undefined) return defaults
   const timeouts: { -readonly [K in keyof Timeouts]: Timeouts[K] } = { ...defaults }
-  for (const key of Object.keys(options)) {
-    if (!(key in defaults)) {
-      return Failure.misconfigured(
-        `timeouts.${key}`,
-        `timeouts.${key} is not a timeout; there are headers, firstContent, idle and total.`
-      )
-    }
-    const name = key as keyof Timeouts
+  for (const name of names) {
     const input = options[name]
     if (input === undefined) continue
     const millis = Duration.fromInput(input)
     const value = millis._tag === "None" ? Number.NaN : Duration.toMillis(millis.value)
     if (!(value > 0 && Number.isFinite(value))) {
       return Failure.misconfigured(
-        `timeouts.${key}`,
-        `timeouts.${key} is ${String(input)}; expected a finite time above zero, such as "30 seconds".`
+        `timeouts.${name}`,
+        `timeouts.${name} is ${String(input)}; expected a finite time above zero, such as "30 seconds".`
       )
     }
     timeouts[name] = value

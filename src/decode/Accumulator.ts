@@ -37,9 +37,10 @@ export class Accumulator {
       const event = events[i]!
       switch (event.type) {
         case "content_block_delta":
+          if (this.head === undefined) return this.outOfOrder(i, "content before message_start")
           this.deltas++
           // The texts of one read are joined once: a rope of every delta would outlive them all and burden the collector.
-          if (event.delta.type === "text_delta" && event.index === this.textIndex) {
+          if (this.texts.length > 0 && event.delta.type === "text_delta" && event.index === this.textIndex) {
             this.texts.push(event.delta.text)
           } else {
             this.flush()
@@ -54,9 +55,9 @@ export class Accumulator {
           this.start(event.content_block)
           break
         case "message_start":
+          this.flush()
           if (this.head !== undefined) {
-            this.failure = { type: "error", failure: outOfOrder("a second message_start before message_stop") }
-            return i
+            return this.outOfOrder(i, "a second message_start before message_stop")
           }
           this.head = { ...event.message, usage: { ...event.message.usage } }
           this.content = event.message.content.map((block) => ({ ...block }))
@@ -66,6 +67,7 @@ export class Accumulator {
           break
         case "message_stop":
           this.flush()
+          if (this.head === undefined) return this.outOfOrder(i, "message_stop before message_start")
           this.isComplete = true
           return i + 1
         case "error":
@@ -76,6 +78,11 @@ export class Accumulator {
     }
     this.flush()
     return events.length
+  }
+
+  private outOfOrder(at: number, what: string): number {
+    this.failure = { type: "error", failure: outOfOrder(what) }
+    return at
   }
 
   /** Moves the texts of a run of deltas into their block. */
@@ -140,7 +147,8 @@ export class Accumulator {
   }
 
   private start(start: OpenBlock): void {
-    const block = { ...start }
+    const { type } = start
+    const block = { ...start, type }
     if (Array.isArray(block.citations)) block.citations = [...block.citations]
     this.content.push(block)
     if (this.head !== undefined && block.type === "fallback" && block.to?.model !== undefined) {

@@ -8,6 +8,7 @@ import type { Message, RawMessageStopEvent, RawMessageStreamEvent } from "@anthr
 import * as Predicate from "effect/Predicate"
 import * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
+import { Body } from "./Body.ts"
 import { SseDecoder } from "./Sse.ts"
 
 /**
@@ -33,8 +34,7 @@ export type StreamEvent<End> =
 /** What ends a stream: the API's `error` event, or `failure` where what came is no event. @internal */
 export interface ErrorEvent {
   readonly type: "error"
-  readonly error?: { readonly type?: string; readonly message?: string } | undefined
-  readonly request_id?: string | undefined
+  readonly error?: object | undefined
   readonly failure?: ClaudeError.ClaudeRetryableError | undefined
 }
 
@@ -61,21 +61,17 @@ export const decoderFor = (contentType: string | null): Decoder | ClaudeError.Cl
 
 /** Collects a JSON message, and answers the events that would have streamed it. */
 const makeJsonDecoder = (): Decoder => {
-  const chunks: Array<Uint8Array> = []
+  const body = new Body()
   return {
-    push: (bytes) => {
-      for (const chunk of bytes) chunks.push(chunk)
-      return []
-    },
+    push: (bytes) => body.push(bytes) ? [] : [{ type: "error", failure: malformed("does not end", 1, body.length) }],
     end: () => {
-      const body = Buffer.concat(chunks)
       let message: unknown
       try {
-        message = JSON.parse(body.toString("utf8"))
+        message = body.json()
       } catch {
         return [{ type: "error", failure: malformed(`is not JSON (${body.length} bytes)`, 1, body.length) }]
       }
-      if (Predicate.hasProperty(message, "type") && message.type === "error") return [message as ErrorEvent]
+      if (Predicate.isObject(message) && "type" in message && message.type === "error") return [errorEvent(message)]
       if (!Predicate.hasProperty(message, "content") || !Array.isArray(message.content)) {
         return [{ type: "error", failure: malformed("has no content", 1, body.length) }]
       }
@@ -100,15 +96,18 @@ const makeSseDecoder = (): Decoder => {
   const sse = new SseDecoder((data) => {
     if (failed) return
     count++
-    let event: { readonly type?: unknown } | null
+    let event: { readonly type?: unknown; readonly error?: unknown } | null
     try {
       event = JSON.parse(data)
     } catch {
       return fail(`is not JSON (${data.length} characters)`)
     }
     if (typeof event?.type !== "string") return fail("has no type")
+    // A failure is ours to tell and a restart ours to begin: neither is taken from the wire.
+    if (event.type === "ping" || event.type === "restart") return
+    if (event.type === "error") return void events.push(errorEvent(event))
     // The wire is trusted from here: the shape is the API's, and unknown types are passed on.
-    if (event.type !== "ping") events.push(event as WireEvent)
+    events.push(event as WireEvent)
   })
   return {
     push: (bytes) => {
@@ -121,6 +120,12 @@ const makeSseDecoder = (): Decoder => {
     end: () => []
   }
 }
+
+/** An error as the API tells it, and no more than that. */
+const errorEvent = (event: { readonly error?: unknown }): ErrorEvent => ({
+  type: "error",
+  error: Predicate.isObject(event.error) ? event.error : undefined
+})
 
 const malformed = (what: string, event: number, offset: number) =>
   Failure.retryable(

@@ -16,13 +16,11 @@ export const parse = (text: string): unknown => {
 /** The text up to its last complete value, with what is open closed. */
 const complete = (text: string): string => {
   const open: Array<"}" | "]"> = []
-  // Where the text may be cut, and how much was open there: after a value, or after an opening bracket.
+  // Where the text may be cut: after a value, or after a bracket.
   let cut = 0
-  let depth = ""
   let expectsKey = false
   const keep = (end: number) => {
     cut = end
-    depth = open.toReversed().join("")
   }
   for (let at = 0; at < text.length;) {
     const char = text[at]!
@@ -55,7 +53,8 @@ const complete = (text: string): string => {
       at = end
     }
   }
-  return text.slice(0, cut) + depth
+  // Whatever opens or closes is kept, so what is open at the end is what is open at the cut.
+  return text.slice(0, cut) + open.toReversed().join("")
 }
 
 const endOfString = (text: string, start: number): number => {

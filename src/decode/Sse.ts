@@ -6,8 +6,7 @@
  * Messages API names its type inside its data.
  */
 
-/** A line longer than this ends the stream: nothing that the API sends comes near it. */
-const MAX_LINE_BYTES = 64 * 1024 * 1024
+import { MAX_BYTES } from "./Body.ts"
 
 const LF = 10
 const CR = 13
@@ -38,7 +37,7 @@ export class SseDecoder {
     this.onData = onData
   }
 
-  /** Takes one read. Answers false when a line grew past any sense. */
+  /** Takes one read. Answers false when an event grew past any sense. */
   push(bytes: Uint8Array): boolean {
     this.offset += bytes.length
     const chunk = this.afterCR || bytes.includes(CR) ? this.withoutCR(bytes) : asBuffer(bytes)
@@ -46,7 +45,7 @@ export class SseDecoder {
     if (end === 0) {
       this.pendingBytes += chunk.length
       this.pending.push(chunk)
-      return this.pendingBytes <= MAX_LINE_BYTES
+      return this.pendingBytes <= MAX_BYTES
     }
     let from = 0
     if (this.pending.length > 0) {
@@ -62,7 +61,7 @@ export class SseDecoder {
       this.pendingBytes = chunk.length - end
     }
     if (from < end) this.lines(this.withoutBOM(chunk.toString("utf8", from, end)))
-    return true
+    return this.data === undefined || this.data.length <= MAX_BYTES
   }
 
   private withoutBOM(text: string): string {

@@ -29,13 +29,13 @@ export const textOf = (message: Message): string => {
 interface Answered {
   readonly requestId?: string | undefined
   readonly attempts?: number | undefined
+  readonly billed?: ClaudeError.Usage | undefined
 }
 
 /** All of a message's text, or an error when that is not all that was to be said. @internal */
 export const whole = (message: Message & Answered): Effect.Effect<string, ClaudeError.ClaudeFatalError> =>
   isIncomplete(message.stop_reason)
     ? Effect.fail(incomplete(message.stop_reason, message, {
-      usage: Failure.addUsage(undefined, message.usage),
       partial: message
     }))
     : Effect.succeed(textOf(message))
@@ -63,13 +63,13 @@ export const texts = (
 
 const incomplete = (
   stopReason: string,
-  { attempts = 1, requestId }: Answered,
-  details?: Partial<Failure.Details>
+  { attempts = 1, billed, requestId }: Answered,
+  details?: Pick<Failure.Details, "partial">
 ) =>
   Failure.fatal(
     new ClaudeError.Incomplete({ stopReason }),
     `The text stopped early (stop_reason ${stopReason}). ` +
       (stopReason === "max_tokens" ? "Raise max_tokens, or use" : "Use") +
       " Claude.message or Claude.stream to have what came, whatever its stop_reason.",
-    { type: "_OTHER", attempts, requestId, ...details }
+    { type: "_OTHER", attempts, requestId, usage: billed, ...details }
   )

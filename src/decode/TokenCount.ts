@@ -2,6 +2,7 @@
 import * as Predicate from "effect/Predicate"
 import * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
+import { Body } from "./Body.ts"
 import type { ErrorEvent } from "./Event.ts"
 
 /** @internal */
@@ -12,17 +13,17 @@ export class TokenCount {
   readonly deltas = 0
   /** A count is no message. */
   readonly envelope: undefined = undefined
-  private readonly chunks: Array<Uint8Array> = []
+  private readonly body = new Body()
 
   push(bytes: ReadonlyArray<Uint8Array>): Array<never> {
-    for (const chunk of bytes) this.chunks.push(chunk)
+    if (!this.body.push(bytes)) this.failure = { type: "error", failure: invalid() }
     return []
   }
 
   /** One element where there is an answer. */
   end(): Array<number> {
     try {
-      const answer: unknown = JSON.parse(Buffer.concat(this.chunks).toString("utf8"))
+      const answer: unknown = this.body.json()
       if (Predicate.hasProperty(answer, "input_tokens") && typeof answer.input_tokens === "number") {
         return [answer.input_tokens]
       }

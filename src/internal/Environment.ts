@@ -5,18 +5,19 @@ import * as Config from "effect/Config"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as RetryPolicy from "../attempt/RetryPolicy.ts"
-import type { ClientOptions } from "./Settings.ts"
+import * as Settings from "./Settings.ts"
 
 const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => Config.withDefault(config, undefined)
 
-export interface EnvironmentOptions extends ClientOptions {
-  readonly apiKey: Redacted.Redacted
+export interface EnvironmentOptions extends Settings.ClientOptions {
+  readonly apiKey: Redacted.Redacted | undefined
   readonly baseURL: string | undefined
 }
 
 export const options: Config.Config<EnvironmentOptions> = Config.map(
   Config.all({
-    apiKey: Config.Redacted("ANTHROPIC_API_KEY"),
+    // Its absence is told where it is needed: a client that is handed in needs none.
+    apiKey: optional(Config.Redacted("ANTHROPIC_API_KEY")),
     baseURL: optional(Config.String("ANTHROPIC_BASE_URL")),
     model: optional(Config.String("CLAUDE_MODEL")),
     max_tokens: optional(Config.Int("CLAUDE_MAX_TOKENS")),
@@ -36,9 +37,14 @@ export const options: Config.Config<EnvironmentOptions> = Config.map(
 )
 
 /** What the environment says, and over it what the program says. */
-export const merge = <A extends ClientOptions>(environment: EnvironmentOptions, options: A) => ({
+export const merge = <A extends Settings.ClientOptions & { readonly client?: unknown }>(
+  { apiKey, baseURL, ...environment }: EnvironmentOptions,
+  options: A
+) => ({
   ...environment,
-  ...options,
-  defaults: { ...environment.defaults, ...options.defaults },
-  timeouts: { ...environment.timeouts, ...options.timeouts }
+  // A client that is handed in has its own.
+  ...(options.client === undefined ? { apiKey, baseURL } : undefined),
+  ...Settings.defined(options),
+  defaults: { ...environment.defaults, ...Settings.defined(options.defaults ?? {}) },
+  timeouts: { ...environment.timeouts, ...Settings.defined(options.timeouts ?? {}) }
 })

@@ -1,7 +1,9 @@
 /**
  * The options of a client, read once: what each default is, and what is refused before anything is sent.
  */
-import * as RetryPolicy from "../attempt/RetryPolicy.ts"
+import * as Predicate from "effect/Predicate"
+import * as Schedule from "effect/Schedule"
+import type * as RetryPolicy from "../attempt/RetryPolicy.ts"
 import * as Timeouts from "../attempt/Timeouts.ts"
 import * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
@@ -15,6 +17,8 @@ export interface Policy {
   readonly tenant?: string | undefined
   /** Facts of yours on the call's span, as `claude.tag.<name>`. */
   readonly tags?: Readonly<Record<string, string>> | undefined
+  /** Headers beside the client's own, such as `anthropic-beta`. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
   /** When a failed attempt is made again. @default RetryPolicy.standard */
   readonly retry?: RetryPolicy.RetryPolicy | undefined
   readonly timeouts?: Timeouts.TimeoutOptions | undefined
@@ -48,15 +52,18 @@ export interface Settings {
   readonly pricing: Pricing.Pricing
 }
 
-const policyKeys = ["retry", "timeouts", "wire", "onBreak", "repair"] as const
-const clientKeys = [...policyKeys, "defaults", "concurrency", "retryBudget", "telemetry", "pricing"]
+const policyKeys = ["headers", "retry", "timeouts", "wire", "onBreak", "repair"] as const
 const transportKeys = ["apiKey", "client", "baseURL", "dispatcher"]
+const clientKeys = [...transportKeys, ...policyKeys, "defaults", "concurrency", "retryBudget", "telemetry", "pricing"]
 const callKeys = [...policyKeys, "tenant", "tags"]
 
 /** Reads a client's options, or says which one is wrong. */
 export const resolve = (options: ClientOptions): Settings | ClaudeError.ClaudeFatalError => {
-  const known = [...clientKeys, ...transportKeys]
-  const wrong = unknownKey("Claude.layer", options, known) ?? checkPolicy(options)
+  const wrong = checkKeys("options", options, clientKeys) ?? checkPolicy(options) ?? checkClient(options) ??
+    checkKeys("defaults", options.defaults, ["model", "max_tokens"]) ??
+    checkKeys("retryBudget", options.retryBudget, ["ratio", "burst"]) ??
+    checkKeys("telemetry", options.telemetry, ["content", "propagate"]) ??
+    checkKeys("telemetry.content", options.telemetry?.content, ["capture", "redact"])
   if (wrong !== undefined) return wrong
   const concurrency = options.concurrency ?? 64
   if (!Number.isInteger(concurrency) || concurrency < 1) {
@@ -71,6 +78,10 @@ export const resolve = (options: ClientOptions): Settings | ClaudeError.ClaudeFa
   if (maxTokens !== undefined && (!Number.isInteger(maxTokens) || maxTokens < 1)) {
     return refuse("defaults.max_tokens", maxTokens, "a whole number from 1")
   }
+  const capture = options.telemetry?.content?.capture
+  if (capture !== undefined && typeof capture !== "function" && !captures.includes(capture)) {
+    return refuse("telemetry.content.capture", capture, `"off", "span", "event" or a function`)
+  }
   return {
     policy: Object.fromEntries(policyKeys.map((key) => [key, options[key]])),
     defaults: options.defaults ?? {},
@@ -79,6 +90,17 @@ export const resolve = (options: ClientOptions): Settings | ClaudeError.ClaudeFa
     telemetry: options.telemetry ?? {},
     pricing: options.pricing ?? Pricing.standard
   }
+}
+
+const captures: ReadonlyArray<unknown> = ["off", "span", "event"]
+
+/** A client that is handed in brings its own credential, URL and connections. */
+const checkClient = (options: object): ClaudeError.ClaudeFatalError | undefined => {
+  if (Reflect.get(options, "client") === undefined) return undefined
+  const beside = transportKeys.find((key) => key !== "client" && Reflect.get(options, key) !== undefined)
+  return beside === undefined
+    ? undefined
+    : Failure.misconfigured(beside, `${beside} is set beside client, which has its own. Leave one of the two out.`)
 }
 
 /** The first thing that is wrong with a policy. */
@@ -92,37 +114,50 @@ const checkPolicy = (policy: Policy): ClaudeError.ClaudeFatalError | undefined =
   if (policy.repair !== undefined && (!Number.isInteger(policy.repair) || policy.repair < 0)) {
     return refuse("repair", policy.repair, "a whole number from 0")
   }
-  if (policy.retry !== undefined && typeof policy.retry !== "object") {
+  if (policy.retry !== undefined && !Schedule.isSchedule(policy.retry?.schedule)) {
     return refuse("retry", policy.retry, "a RetryPolicy, such as RetryPolicy.make({ times: 2 }) or RetryPolicy.none")
   }
+  const wrong = checkKeys("timeouts", policy.timeouts, ["headers", "firstContent", "idle", "total"])
+  if (wrong !== undefined) return wrong
   const timeouts = Timeouts.resolve(policy.timeouts)
   return "_tag" in timeouts ? timeouts : undefined
 }
 
 /** Refuses what `Claude.withPolicy` does not know. */
 const checkCallPolicy = (policy: Policy): ClaudeError.ClaudeFatalError | undefined =>
-  unknownKey("Claude.withPolicy", policy, callKeys) ?? checkPolicy(policy)
+  checkKeys("policy", policy, callKeys) ?? checkPolicy(policy)
 
 /** Merges field by field; `nearer` wins. */
 export const mergePolicy = (farther: Policy, nearer: Policy): Policy => ({
   ...farther,
-  ...Object.fromEntries(Object.entries(nearer).filter(([, value]) => value !== undefined)),
-  ...(farther.timeouts === undefined || nearer.timeouts === undefined
-    ? undefined
-    : { timeouts: { ...farther.timeouts, ...nearer.timeouts } }),
-  ...(farther.tags === undefined || nearer.tags === undefined
-    ? undefined
-    : { tags: { ...farther.tags, ...nearer.tags } })
+  ...defined(nearer),
+  timeouts: over(farther.timeouts, nearer.timeouts),
+  headers: over(farther.headers, nearer.headers),
+  tags: over(farther.tags, nearer.tags)
 })
+
+/** Without what was left undefined, which is no value to win with. */
+export const defined = <A extends object>(options: A): Partial<A> =>
+  // What is left of A is a part of it.
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<A>
+
+const over = <A extends object>(farther: A | undefined, nearer: A | undefined): A | undefined =>
+  farther === undefined || nearer === undefined ? nearer ?? farther : { ...farther, ...defined(nearer) }
 
 const refuse = (option: string, value: unknown, expected: string) =>
   Failure.misconfigured(option, `${option} is ${String(value)}; expected ${expected}.`)
 
-const unknownKey = (where: string, options: object, known: ReadonlyArray<string>) => {
+/** Refuses what is no record of options, or has one that is not known. */
+const checkKeys = (where: string, options: unknown, known: ReadonlyArray<string>) => {
+  if (options === undefined) return undefined
+  if (!Predicate.isObject(options)) return refuse(where, options, `an object of ${known.join(", ")}`)
   const key = Object.keys(options).find((key) => !known.includes(key))
   return key === undefined
     ? undefined
-    : Failure.misconfigured(key, `${where} has no option ${key}; there are ${known.join(", ")}.`)
+    : Failure.misconfigured(
+      where === "options" || where === "policy" ? key : `${where}.${key}`,
+      `${key} is no option of ${where}; there are ${known.join(", ")}.`
+    )
 }
 
 /** A policy over the client's own, and its timeouts in milliseconds. */

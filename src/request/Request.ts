@@ -20,22 +20,42 @@ import * as Model from "./Model.ts"
 
 type OrUndefined<T> = { [K in keyof T]: T[K] | undefined }
 
-/** Messages, or one user message as `prompt`. @category models @since 0.1.0 */
-export type Conversation =
-  | { messages: Array<MessageParam>; prompt?: undefined }
-  | { prompt: string; messages?: undefined }
+/** One user message, as a text. @category models @since 0.1.0 */
+export interface Prompt {
+  readonly prompt: string
+  readonly messages?: undefined
+}
 
-/** The SDK's parameters, where `model` and `max_tokens` have defaults. @category models @since 0.1.0 */
-export type MessageRequest =
-  & OrUndefined<Omit<MessageCreateParamsBase, "stream" | "model" | "max_tokens" | "messages">>
-  & { model?: ModelId | undefined; max_tokens?: number | undefined }
-  & Conversation
+/** A conversation so far. @category models @since 0.1.0 */
+export interface Messages {
+  readonly messages: ReadonlyArray<MessageParam>
+  readonly prompt?: undefined
+}
+
+/** The SDK's parameters of a message, where `model` and `max_tokens` have defaults. @category models @since 0.1.0 */
+export interface MessageFields
+  extends OrUndefined<Omit<MessageCreateParamsBase, "stream" | "model" | "max_tokens" | "messages">>
+{
+  model?: ModelId | undefined
+  max_tokens?: number | undefined
+}
+
+/** @category models @since 0.1.0 */
+export interface PromptRequest extends MessageFields, Prompt {}
+
+/** @category models @since 0.1.0 */
+export interface MessagesRequest extends MessageFields, Messages {}
+
+/** What a message is asked with. @category models @since 0.1.0 */
+export type MessageRequest = PromptRequest | MessagesRequest
+
+/** The SDK's parameters of a token count, where `model` has a default. @category models @since 0.1.0 */
+export interface CountTokensFields extends OrUndefined<Omit<MessageCountTokensParams, "model" | "messages">> {
+  model?: ModelId | undefined
+}
 
 /** What counting tokens takes; a `MessageRequest` serves too. @category models @since 0.1.0 */
-export type CountTokensRequest =
-  & OrUndefined<Omit<MessageCountTokensParams, "model" | "messages">>
-  & { model?: ModelId | undefined }
-  & Conversation
+export type CountTokensRequest = CountTokensFields & (Prompt | Messages)
 
 /** A message's parameters, ready to be sent. @category models @since 0.1.0 */
 export interface Params extends Omit<MessageCreateParamsBase, "stream"> {}
@@ -75,7 +95,7 @@ export const resolve = (
   lookup: typeof Model.lookup = Model.lookup
 ): Params | ClaudeError.ClaudeFatalError => {
   const messages = messagesOf(request)
-  if (!Array.isArray(messages)) return messages
+  if ("_tag" in messages) return messages
   const model = modelOf(request, defaults, now)
   if (typeof model !== "string") return model
   const max_tokens = request.max_tokens ?? defaults.max_tokens ?? DEFAULT_MAX_TOKENS
@@ -95,7 +115,7 @@ export const resolveCount = (
   now: number
 ): CountTokensParams | ClaudeError.ClaudeFatalError => {
   const messages = messagesOf(request)
-  if (!Array.isArray(messages)) return messages
+  if ("_tag" in messages) return messages
   const model = modelOf(request, defaults, now)
   if (typeof model !== "string") return model
   return withRest<CountTokensParams>(request, { model, messages }, messageOnly)
@@ -127,11 +147,10 @@ const messageOnly: ReadonlySet<string> = new Set([
 type Refusal = (field: string, value: unknown) => ClaudeError.ClaudeFatalError
 
 const dropped: Refusal = (field, value) =>
-  invalidRequest(
+  refusedParameter(
     field,
-    show(value),
-    "no such parameter: version 2026-10-21 of the API dropped temperature, top_p and top_k",
-    "Remove it; steer the answer through the prompt or output_config.effort instead."
+    `${field} is ${show(value)}, but version 2026-10-21 of the API dropped temperature, top_p and top_k. ` +
+      "Remove it; steer the answer through the prompt or output_config.effort instead."
   )
 
 const refused: ReadonlyMap<string, Refusal> = new Map([
@@ -139,11 +158,10 @@ const refused: ReadonlyMap<string, Refusal> = new Map([
   ["top_p", dropped],
   ["top_k", dropped],
   ["stream", (field, value) =>
-    invalidRequest(
+    refusedParameter(
       field,
-      show(value),
-      "no such parameter: the call decides whether it streams",
-      "Remove it; Claude.stream and Claude.streamText hand the answer on as it comes."
+      `${field} is ${show(value)}, but the call decides whether it streams. ` +
+        "Remove it; Claude.stream and Claude.streamText hand the answer on as it comes."
     )]
 ])
 
@@ -153,7 +171,8 @@ const withRest = <P>(
   resolved: Record<string, unknown>,
   skipped: ReadonlySet<string>
 ): P | ClaudeError.ClaudeFatalError => {
-  const given: Readonly<Record<string, unknown>> = request
+  // An interface has no index, and its parameters are an open set.
+  const given = request as object as Readonly<Record<string, unknown>>
   for (const key of Object.keys(given)) {
     const value = given[key]
     if (value === undefined || key in resolved || key === "prompt") continue
@@ -169,7 +188,7 @@ const withRest = <P>(
 // checks
 // -----------------------------------------------------------------------------
 
-const messagesOf = (request: Conversation): Array<MessageParam> | ClaudeError.ClaudeFatalError => {
+const messagesOf = (request: Prompt | Messages): ReadonlyArray<MessageParam> | ClaudeError.ClaudeFatalError => {
   const { messages, prompt } = request
   if (prompt == null) {
     return messages == null
@@ -197,7 +216,9 @@ const messagesOf = (request: Conversation): Array<MessageParam> | ClaudeError.Cl
 
 const roles: ReadonlySet<unknown> = new Set(["user", "assistant", "system"])
 
-const checkMessages = (messages: Array<MessageParam>): Array<MessageParam> | ClaudeError.ClaudeFatalError => {
+const checkMessages = (
+  messages: ReadonlyArray<MessageParam>
+): ReadonlyArray<MessageParam> | ClaudeError.ClaudeFatalError => {
   if (!Array.isArray(messages) || messages.length === 0) {
     return invalidRequest(
       "messages",
@@ -287,11 +308,10 @@ const checkThinking = (request: MessageRequest, max_tokens: number): ClaudeError
 // -----------------------------------------------------------------------------
 
 const invalidRequest = (field: string, value: string, expected: string, todo: string): ClaudeError.ClaudeFatalError =>
-  Failure.fatal(
-    new ClaudeError.InvalidRequest({ field }),
-    `${field} is ${value}; expected ${expected}. ${todo}`,
-    { type: "invalid_request_error" }
-  )
+  refusedParameter(field, `${field} is ${value}; expected ${expected}. ${todo}`)
+
+const refusedParameter = (field: string, message: string): ClaudeError.ClaudeFatalError =>
+  Failure.fatal(new ClaudeError.InvalidRequest({ field }), message, { type: "invalid_request_error" })
 
 /** A value that holds nothing of a prompt; long ones are cut. */
 const show = (value: unknown): string => {

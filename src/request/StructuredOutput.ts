@@ -10,6 +10,13 @@ import * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
 import type { MessageRequest } from "./Request.ts"
 
+/** What is known of the call that answered. */
+interface Answered {
+  readonly requestId: string | undefined
+  readonly attempts: number
+  readonly billed: ClaudeError.Usage | undefined
+}
+
 /** Asks for an object, and once more for each `repair` when it does not fit. @internal */
 export const ask = Effect.fnUntraced(function*<A, E, RD, RE, R>(
   schema: Schema.ConstraintCodec<A, E, RD, RE>,
@@ -17,7 +24,7 @@ export const ask = Effect.fnUntraced(function*<A, E, RD, RE, R>(
   options: {
     readonly message: (
       request: MessageRequest
-    ) => Effect.Effect<Message & { readonly requestId: string | undefined }, ClaudeError.ClaudeError, R>
+    ) => Effect.Effect<Message & Answered, ClaudeError.ClaudeError, R>
     readonly repair: number
     readonly textOf: (message: Message) => string
     /** Whether an answer was cut or refused: it would be again. */
@@ -30,24 +37,24 @@ export const ask = Effect.fnUntraced(function*<A, E, RD, RE, R>(
     ...request,
     output_config: { ...request.output_config, format: { type: "json_schema", schema: jsonSchema } }
   }
+  let attempts = 0
   let usage: ClaudeError.Usage | undefined
   for (let times = 1;; times++) {
-    const billed = usage
-    const answer = yield* Effect.mapError(
-      options.message(asked),
-      (error) =>
-        billed === undefined ? error : Failure.enrich(error, {
-          attempts: error.attempts,
-          usage: error.usage === undefined ? billed : Failure.addUsage(billed, error.usage)
-        })
-    )
-    usage = Failure.addUsage(usage, answer.usage)
+    const answer = yield* Effect.mapError(options.message(asked), (error) =>
+      Failure.enrich(error, {
+        attempts: attempts + error.attempts,
+        usage: error.usage === undefined ? usage : Failure.addUsage(usage, error.usage)
+      }))
+    attempts += answer.attempts
+    usage = Failure.addUsage(usage, answer.billed ?? answer.usage)
     const text = options.textOf(answer)
     const decoded = yield* Effect.result(decode(text))
-    if (decoded._tag === "Success") return decoded.success
-    const issue = decoded.failure.message
-    if (times > options.repair || options.isIncomplete(answer.stop_reason)) {
-      return yield* mismatch(answer, issue, { attempts: times, usage, requestId: answer.requestId })
+    const isIncomplete = options.isIncomplete(answer.stop_reason)
+    // What was cut or refused may happen to parse, and is not what was asked for all the same.
+    if (decoded._tag === "Success" && !isIncomplete) return decoded.success
+    const issue = decoded._tag === "Failure" ? decoded.failure.message : `It stopped early: ${answer.stop_reason}.`
+    if (times > options.repair || isIncomplete) {
+      return yield* mismatch(answer, issue, times, { attempts, usage, requestId: answer.requestId })
     }
     asked = withIssue(asked, text, issue)
   }
@@ -55,6 +62,13 @@ export const ask = Effect.fnUntraced(function*<A, E, RD, RE, R>(
 
 const prepare = Effect.fnUntraced(function*<A, E, RD, RE>(schema: Schema.ConstraintCodec<A, E, RD, RE>) {
   // Loaded by those who use it.
+  if (!Schema.isSchema(schema)) {
+    return yield* Failure.fatal(
+      new ClaudeError.InvalidRequest({ field: "schema" }),
+      "schema is no Effect Schema; Claude.object takes the schema first, and then the request.",
+      { type: "invalid_request_error" }
+    )
+  }
   const { toCodecAnthropic } = yield* Effect.promise(() => import("effect/ai/AnthropicStructuredOutput"))
   return yield* Effect.try({
     try: () => toCodecAnthropic(schema),
@@ -82,11 +96,12 @@ const withIssue = ({ messages, prompt, ...asked }: MessageRequest, text: string,
 const mismatch = (
   answer: Message,
   issue: string,
+  times: number,
   details: { readonly attempts: number; readonly usage: ClaudeError.Usage; readonly requestId: string | undefined }
 ) =>
   Failure.fatal(
     new ClaudeError.SchemaMismatch({ stopReason: answer.stop_reason, issue }),
-    `The answer does not fit the schema (stop_reason ${answer.stop_reason}, asked ${details.attempts} times). ` +
+    `The answer does not fit the schema (stop_reason ${answer.stop_reason}, asked ${times} times). ` +
       (answer.stop_reason === "max_tokens"
         ? "It was cut at max_tokens: raise it."
         : "The reason's issue says where; make the schema or the prompt plainer."),

@@ -25,6 +25,8 @@ export type Outcome = "success" | "error" | "cancelled"
 // gen_ai
 export const operationName = "gen_ai.operation.name"
 export const providerName = "gen_ai.provider.name"
+/** What `provider.name` was called before. */
+export const formerProviderName = "gen_ai.system"
 export const requestModel = "gen_ai.request.model"
 export const requestMaxTokens = "gen_ai.request.max_tokens"
 export const requestStream = "gen_ai.request.stream"

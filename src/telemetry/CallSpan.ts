@@ -160,14 +160,11 @@ export class CallSpan {
   }
 
   /** Its response's headers came. */
-  responded(
-    span: Tracer.Span,
-    head: { readonly status: number; readonly headers: { readonly get: (name: string) => string | null } }
-  ): void {
-    this.requestId = head.headers.get("request-id") ?? undefined
+  responded(span: Tracer.Span, status: number, requestId: string | undefined): void {
+    this.requestId = requestId
     this.write(() => {
-      span.attribute(Attributes.httpResponseStatusCode, head.status)
-      if (this.requestId !== undefined) span.attribute(Attributes.requestId, this.requestId)
+      span.attribute(Attributes.httpResponseStatusCode, status)
+      if (requestId !== undefined) span.attribute(Attributes.requestId, requestId)
     })
   }
 
@@ -310,7 +307,7 @@ export class CallSpan {
         Promise.resolve(capture(captured)).catch(lost)
       } else if (capture === "span") {
         for (const [name, value] of Object.entries(Content.attributes(captured))) this.span.attribute(name, value)
-      } else {
+      } else if (capture === "event") {
         const facts = { ...Object.fromEntries(this.span.attributes), ...Content.attributes(captured) }
         // It was asked for, so it is written whatever the level of other logs.
         const details = Effect.provideService(

@@ -197,6 +197,6 @@ const isOwnSpan = (span: Span): boolean =>
   (span.attributes.some(({ key }) => isOwnName(key)) && !span.attributes.some(isOtherProvider))
 
 const isOtherProvider = ({ key, value }: KeyValue): boolean =>
-  (key === Attributes.providerName || key === "gen_ai.system") && value.stringValue !== "anthropic"
+  (key === Attributes.providerName || key === Attributes.formerProviderName) && value.stringValue !== "anthropic"
 
 const isOwnLog = (record: LogRecord): boolean => isOwnName(record.body?.stringValue ?? "")

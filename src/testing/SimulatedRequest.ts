@@ -59,8 +59,9 @@ export const checkBody = (
   if (typeof model !== "string") return invalid("model: Input should be a valid string")
   if (endpoint === "messages") {
     if (max_tokens === undefined) return invalid("max_tokens: Field required")
-    if (!Number.isInteger(max_tokens) || Number(max_tokens) < 1) {
-      return invalid("max_tokens: Input should be a positive integer")
+    // Zero fills the prompt cache.
+    if (!Number.isInteger(max_tokens) || Number(max_tokens) < 0) {
+      return invalid("max_tokens: Input should be greater than or equal to 0")
     }
   }
   if (messages === undefined) return invalid("messages: Field required")

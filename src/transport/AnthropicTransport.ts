@@ -10,6 +10,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import { ReadableStream as NodeReadableStream } from "node:stream/web"
 import type { Dispatcher } from "undici"
 import * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
@@ -129,17 +130,25 @@ const providers: Readonly<Record<string, string | undefined>> = {
 const makeClient = Effect.fnUntraced(function*(
   options: AnthropicTransportOptions
 ): Effect.fn.Return<AnthropicClient, ClaudeError.ClaudeFatalError, Scope.Scope> {
-  const apiKey = options.apiKey
-  if (apiKey === undefined || Redacted.value(apiKey).trim() === "") {
+  // What a program without types may hand in is read as it comes.
+  const given: unknown = Redacted.isRedacted(options.apiKey) ? Redacted.value(options.apiKey) : options.apiKey
+  if (given === undefined || given === null || given === "") {
     return yield* Failure.misconfigured(
       "apiKey",
-      "apiKey is missing. Set apiKey (a Redacted), client, or ANTHROPIC_API_KEY with Claude.layerConfig."
+      "apiKey is missing. Set apiKey (a Redacted) or client in Claude.layer, or ANTHROPIC_API_KEY for Claude.layerConfig."
     )
   }
-  if (/[^\x21-\x7e]/.test(Redacted.value(apiKey).trim())) {
+  if (!Redacted.isRedacted(options.apiKey)) {
     return yield* Failure.misconfigured(
       "apiKey",
-      "apiKey has characters that no header may hold: spaces, line breaks or letters beyond ASCII. Copy the key again."
+      `apiKey is a bare ${typeof given}; wrap it, so that it is never shown: Redacted.make(key).`
+    )
+  }
+  const apiKey = typeof given === "string" ? given.trim() : ""
+  if (apiKey === "" || /[^\x21-\x7e]/.test(apiKey)) {
+    return yield* Failure.misconfigured(
+      "apiKey",
+      "apiKey is no key: it is empty, or has spaces, line breaks or letters beyond ASCII, which no header may hold. Copy the key again."
     )
   }
   const baseURL = options.baseURL ?? "https://api.anthropic.com"
@@ -157,7 +166,7 @@ const makeClient = Effect.fnUntraced(function*(
     yield* Effect.addFinalizer(() => Effect.promise(() => dispatcher.destroy()))
   }
   return new Anthropic({
-    apiKey: Redacted.value(apiKey).trim(),
+    apiKey,
     authToken: null,
     baseURL,
     maxRetries: 0,
@@ -202,7 +211,18 @@ class WebReader implements Producer {
 
   start(response: Response): void {
     if (response.body === null) return this.mailbox.end()
-    this.reader = response.body.getReader()
+    const { body } = response
+    try {
+      // Some fetches answer a Node stream, which the SDK reads as well.
+      const readable = typeof body.getReader === "function" ? body : NodeReadableStream.from<Uint8Array>(body)
+      // The two types of one class differ in what they accept, not in what is read of them.
+      this.reader = readable.getReader() as ReadableStreamDefaultReader<Uint8Array>
+    } catch {
+      return this.mailbox.fail(Failure.misconfigured(
+        "client",
+        "The client's fetch answered a body that cannot be read: it must be a stream that nobody has read yet."
+      ))
+    }
     // A client that does not mind its signal answers also after the call was given up.
     if (this.controller.signal.aborted) return this.abort()
     this.next()

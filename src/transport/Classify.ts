@@ -101,21 +101,16 @@ const conflict = "The request must change before it is sent again."
 
 /** From an `error` event inside a stream. @internal */
 export const fromEvent = (
-  event: {
-    readonly error?: {
-      readonly type?: string
-      readonly message?: string
-      readonly details?: { readonly error_code?: string } | undefined
-    } | undefined
-  },
+  event: { readonly error?: object | undefined },
   requestId: string | undefined,
   redact: (text: string) => string = (text) => text
 ): ClaudeError.ClaudeError => {
-  const type = redact(event.error?.type ?? "api_error")
-  const status = streamStatus[type]
-  const message = redact(`${event.error?.message ?? "The stream reported an error"}`)
+  const told: { readonly type?: unknown; readonly message?: unknown; readonly details?: unknown } = event.error ?? {}
+  const type = redact(text(told.type) ?? "api_error").slice(0, 100)
+  const status = Object.hasOwn(streamStatus, type) ? streamStatus[type] : undefined
+  const message = redact(text(told.message) ?? "The stream reported an error").slice(0, 1000)
   if (status !== undefined) {
-    const code = event.error?.details?.error_code
+    const code = Predicate.hasProperty(told.details, "error_code") ? text(told.details.error_code) : undefined
     const error = fromStatus({ status, origin: "in the stream", type, code, message, requestId }, 0)
     // The HTTP status was 200: only its meaning is borrowed.
     const details = { type: envelopeTypes.has(type) ? type : "_OTHER", requestId }
@@ -249,7 +244,8 @@ export const retryAfter = (
   if (hint === null || hint.trim() === "") return undefined
   const seconds = Number(hint)
   const millis = Number.isNaN(seconds) ? Date.parse(hint) - now : seconds * 1000
-  return millis > 0 && Number.isFinite(millis) ? Duration.millis(millis) : undefined
+  // A time past all counting is a hint all the same, not to be waited for.
+  return millis > 0 ? Duration.millis(Math.min(millis, Number.MAX_SAFE_INTEGER)) : undefined
 }
 
 const text = (u: unknown): string | undefined => typeof u === "string" ? u : undefined

@@ -14,6 +14,9 @@ export const mailboxKey = Symbol.for("effect-claude/transport/mailbox")
 /** An error's body longer than this is cut: it is for reading, not for keeping. */
 const MAX_ERROR_BYTES = 256 * 1024
 
+/** How long an error's body may take: its status and headers say what matters. */
+const ERROR_BODY_MILLIS = 1000
+
 const aborted = new Error("The request was closed.")
 
 /** What the SDK reads of a response; the body of a success is not in it. @internal */
@@ -111,6 +114,7 @@ class Handler implements Dispatcher.DispatchHandler {
   private controller: Dispatcher.DispatchController | undefined
   aborted = false
   private responded = false
+  private errorTimer: NodeJS.Timeout | undefined
   private errorBody: { chunks: Array<Buffer>; bytes: number; done: (text: string) => void } | undefined
 
   constructor(
@@ -145,7 +149,7 @@ class Handler implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(
-    _controller: Dispatcher.DispatchController,
+    controller: Dispatcher.DispatchController,
     status: number,
     headers: Record<string, string | Array<string> | undefined>
   ): void {
@@ -155,6 +159,10 @@ class Handler implements Dispatcher.DispatchHandler {
       ? noText
       : new Promise<string>((done) => {
         this.errorBody = { chunks: [], bytes: 0, done }
+        this.errorTimer = setTimeout(() => {
+          this.endErrorBody()
+          controller.abort(aborted)
+        }, ERROR_BODY_MILLIS).unref()
       })
     this.resolve(new DispatchedResponse(status, this.url, new DispatchedHeaders(headers), text))
   }
@@ -182,6 +190,7 @@ class Handler implements Dispatcher.DispatchHandler {
   }
 
   private endErrorBody(): void {
+    clearTimeout(this.errorTimer)
     this.errorBody?.done(Buffer.concat(this.errorBody.chunks).toString("utf8"))
   }
 }

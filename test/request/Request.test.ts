@@ -324,7 +324,7 @@ describe("a request that is refused", () => {
       assert.isFalse(error.retryHere)
       assert.isFalse(error.mayFailOver)
       assert.strictEqual(error.attempts, 0)
-      const parts = /^(.+?); expected (.+?\.) ([A-Z].+\.)$/.exec(error.message)
+      const parts = /^(.+?)(?:; expected|, but) (.+?\.) ([A-Z].+\.)$/.exec(error.message)
       assert.isNotNull(parts, error.message)
       assert.strictEqual(parts![1], `${field} is ${value}`)
       assert.match(parts![2]!, expected)

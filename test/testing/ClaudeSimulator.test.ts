@@ -396,7 +396,7 @@ describe("refusals", () => {
       assert.strictEqual(yield* send("{"), 400)
       assert.strictEqual(yield* send({ ...body, model: undefined }), 400)
       assert.strictEqual(yield* send({ ...body, max_tokens: undefined }), 400)
-      assert.strictEqual(yield* send({ ...body, max_tokens: 0 }), 400)
+      assert.strictEqual(yield* send({ ...body, max_tokens: -1 }), 400)
       assert.strictEqual(yield* send({ ...body, messages: [] }), 400)
       assert.strictEqual(yield* send({ ...body, temperature: 1 }, { ...key, "anthropic-version": "2026-10-21" }), 400)
       assert.strictEqual(yield* send("x".repeat(34_000_000)), 413)

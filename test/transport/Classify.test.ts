@@ -313,7 +313,8 @@ describe("the server's hint", () => {
     ["nothing", { "retry-after": "" }, undefined],
     ["spaces", { "retry-after": "   ", "retry-after-ms": " " }, undefined],
     ["NaN", { "retry-after": "NaN" }, undefined],
-    ["Infinity", { "retry-after": "Infinity" }, undefined],
+    ["Infinity", { "retry-after": "Infinity" }, Number.MAX_SAFE_INTEGER],
+    ["a number past all counting", { "retry-after": "1e306" }, Number.MAX_SAFE_INTEGER],
     ["milliseconds without end", { "retry-after-ms": "Infinity" }, undefined],
     ["more than a timer takes", { "retry-after": "99999999999" }, 99_999_999_999_000],
     ["no header", {}, undefined]
