@@ -4,6 +4,8 @@ export * as Claude from "./Claude.ts"
 
 export * as ClaudeError from "./ClaudeError.ts"
 
+export * as Cost from "./request/Cost.ts"
+
 export * as Pricing from "./request/Pricing.ts"
 
 export * as RetryPolicy from "./attempt/RetryPolicy.ts"
