@@ -746,6 +746,7 @@ describe("the public surface", () => {
       [
         "Claude Claude collect countTokens layer layerConfig layerConfigWith layerTransport make message object stream streamText text withPolicy",
         "ClaudeError Authentication ClaudeError ClaudeFatalError ClaudeRetryableError ConnectionFailed DeadlineExceeded Incomplete InvalidRequest InvalidResponse Misconfigured NotFound Overloaded PermissionDenied RateLimited RequestTooLarge SchemaMismatch ServerError SpendLimit StreamInterrupted TimedOut Usage isClaudeError",
+        "Cost add componentNames of",
         "Pricing lookup make merge standard version",
         "RetryPolicy fromSchedule make none standard",
         "Transport Transport",

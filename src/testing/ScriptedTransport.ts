@@ -72,7 +72,13 @@ export const make = (answers: Answers): Effect.Effect<ScriptedTransport["Service
       const answer = answerOf(request, index)
       const { steps } = ResponsePlan.make(answer, planContext(request, index, sent.at))
       yield* Effect.forkScoped(play(steps, mailbox, clock))
-      return mailbox
+      return {
+        response: mailbox.response,
+        pull: mailbox.pull,
+        fail: (error) => mailbox.fail(error),
+        // There is no connection to keep, so nothing to wait for.
+        complete: () => mailbox.end()
+      }
     })
 
     return ScriptedTransport.of({

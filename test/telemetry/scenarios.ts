@@ -277,7 +277,9 @@ export const received = <A, E>(
         baseUrl: receiver.url,
         protocol,
         resource: { serviceName: "contract" },
-        intervals: { traces: hour, metrics: hour, logs: hour }
+        intervals: { traces: hour, metrics: hour, logs: hour },
+        // All that was told arrives, however busy the machine.
+        shutdownTimeout: "1 minute"
       })),
       Effect.provideService(Metric.MetricRegistry, new Map()),
       Effect.provideService(Logger.CurrentLoggers, new Set([Logger.tracerLogger]))
