@@ -41,31 +41,22 @@ export class Mailbox implements Exchange {
   private onHead: ((effect: Effect.Effect<ResponseHead, ClaudeError>) => void) | undefined
   private onRead: ((effect: Read) => void) | undefined
 
-  /** A read that is given up takes nothing with it: what comes waits for the next one. */
-  private readonly forget = Effect.sync(() => {
-    this.onHead = undefined
-    this.onRead = undefined
-  })
-
   readonly response: Effect.Effect<ResponseHead, ClaudeError> = Effect.callback((resume) => {
     if (this.error !== undefined) resume(Effect.fail(this.error))
     else if (this.head !== undefined) resume(Effect.succeed(this.head))
-    else {
-      this.onHead = resume
-      return this.forget
-    }
-    return undefined
+    else this.onHead = resume
   })
 
   readonly pull: Read = Effect.callback((resume) => {
-    if (this.chunks.length > 0) resume(Effect.succeed(this.take()))
-    else if (this.error !== undefined) resume(Effect.fail(this.error))
-    else if (this.ended) resume(endOfBody)
-    else {
-      this.onRead = resume
-      return this.forget
-    }
-    return undefined
+    if (this.chunks.length > 0 || this.error !== undefined || this.ended) resume(this.taken)
+    else this.onRead = resume
+  })
+
+  /** What there is, taken by the fiber when it runs: a read that was given up takes nothing with it. */
+  private readonly taken: Read = Effect.suspend(() => {
+    if (this.chunks.length > 0) return Effect.succeed(this.take())
+    if (this.error !== undefined) return Effect.fail(this.error)
+    return this.ended ? endOfBody : this.pull
   })
 
   /** Names the producer; one that comes after the end is aborted at once. */
@@ -83,14 +74,9 @@ export class Mailbox implements Exchange {
 
   push(chunk: Uint8Array): void {
     if (this.aborted || this.draining) return
-    const resume = this.onRead
-    if (resume !== undefined) {
-      this.onRead = undefined
-      resume(Effect.succeed([chunk]))
-      return
-    }
     this.chunks.push(chunk)
     this.bytes += chunk.length
+    this.wake()
     if (this.bytes > HIGH_WATER_BYTES && !this.paused) {
       this.paused = true
       this.producer?.pause()
@@ -101,9 +87,7 @@ export class Mailbox implements Exchange {
     if (this.ended) return
     this.ended = true
     clearTimeout(this.drainTimer)
-    const resume = this.onRead
-    this.onRead = undefined
-    resume?.(endOfBody)
+    this.wake()
   }
 
   fail(error: ClaudeError): void {
@@ -111,9 +95,9 @@ export class Mailbox implements Exchange {
     this.error = error
     this.abort()
     // What arrived before the failure is still there to be pulled.
-    const resume = this.onHead ?? this.onRead
+    this.wake()
+    const resume = this.onHead
     this.onHead = undefined
-    this.onRead = undefined
     resume?.(Effect.fail(error))
   }
 
@@ -129,6 +113,12 @@ export class Mailbox implements Exchange {
   close(): void {
     this.chunks = []
     if (!this.draining) this.abort()
+  }
+
+  private wake(): void {
+    const resume = this.onRead
+    this.onRead = undefined
+    resume?.(this.taken)
   }
 
   private abort(): void {
