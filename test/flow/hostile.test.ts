@@ -1,9 +1,13 @@
+import Anthropic from "@anthropic-ai/sdk"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Layer, Redacted, Schema, Stream } from "effect"
 import { Claude, type ClaudeError, RetryPolicy } from "effect-claude"
 import { Answer, ClaudeSimulator, ScriptedTransport } from "effect-claude/testing"
 import { TestClock } from "effect/testing"
+import { Readable } from "node:stream"
+import { Body, MAX_BYTES } from "../../src/decode/Body.ts"
 import * as PartialJson from "../../src/decode/PartialJson.ts"
+import { SseDecoder } from "../../src/decode/Sse.ts"
 
 const model = "claude-opus-5-5"
 const request = { prompt: "Hi" }
@@ -162,5 +166,65 @@ describe("over a socket", () => {
       const layer = Claude.layer({ apiKey: Redacted.make("k"), baseURL: simulator.url, defaults: { model } })
       const error = failureOf(yield* Effect.exit(Effect.provide(Claude.text(request), layer)))
       assert.deepStrictEqual([error.reason._tag, error.attempts], ["Authentication", 1])
+    }))
+})
+
+describe("a body without end", () => {
+  const megabytes = new Uint8Array(8 * 1024 * 1024).fill(32)
+  const reads = MAX_BYTES / megabytes.length
+
+  it("is given up as JSON, past a bound", () => {
+    const body = new Body()
+    for (let i = 0; i < reads; i++) assert.isTrue(body.push([megabytes]))
+    assert.isFalse(body.push([megabytes]))
+  })
+
+  it("is given up as an event of ever more lines of data", () => {
+    const decoder = new SseDecoder(() => {})
+    const line = Buffer.from(`data: ${" ".repeat(megabytes.length)}\n`)
+    let taken = 0
+    while (taken <= reads && decoder.push(line)) taken++
+    assert.isAtMost(taken, reads)
+  })
+})
+
+describe("a client that is handed in", () => {
+  const frames = [start, block, delta, { type: "content_block_stop", index: 0 }, stop].map((event) =>
+    `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`
+  )
+  const headers = { "content-type": "text/event-stream", "request-id": "req_of_sk-told-to-all" }
+  const over = (response: () => object) =>
+    Claude.layer({
+      defaults: { model },
+      retry: RetryPolicy.none,
+      // What such a fetch answers is the point: it need not be a Response.
+      client: new Anthropic({ apiKey: "sk-told-to-all", fetch: () => Promise.resolve(response() as Response) })
+    })
+  const answer = (body: unknown) => ({ ok: true, status: 200, url: "", headers: new Headers(headers), body })
+
+  it.live("may answer a Node stream", () =>
+    Effect.gen(function*() {
+      const layer = over(() => answer(Readable.from(frames.map((frame) => Buffer.from(frame)))))
+      assert.strictEqual(yield* Effect.provide(Claude.text(request), layer), "a")
+    }))
+
+  it.live("that answers a body which somebody reads already is Misconfigured", () =>
+    Effect.gen(function*() {
+      const layer = over(() => {
+        const response = new Response(frames.join(""), { headers })
+        response.body?.getReader()
+        return response
+      })
+      const error = failureOf(yield* Effect.exit(Effect.provide(Claude.text(request), layer)))
+      assert.strictEqual(error.reason._tag, "Misconfigured")
+    }))
+
+  it.live("shows its key in no request id that echoes it", () =>
+    Effect.gen(function*() {
+      const message = yield* Effect.provide(
+        Claude.message(request),
+        over(() => new Response(frames.join(""), { headers }))
+      )
+      assert.strictEqual(message.requestId, "req_of_<redacted>")
     }))
 })
