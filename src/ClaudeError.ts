@@ -71,6 +71,16 @@ export class InvalidResponse
   })
 {}
 
+/** The circuit of this endpoint and model is open; `retryAfter` on the error says until when. @category retryable reasons @since 0.2.0 */
+export class CircuitOpen extends Schema.TaggedClass<CircuitOpen>("effect-claude/CircuitOpen")("CircuitOpen", {
+  key: Schema.String
+}) {}
+
+/** As many calls wait as may wait: a retry here would feed the overload. @category retryable reasons @since 0.2.0 */
+export class QueueFull extends Schema.TaggedClass<QueueFull>("effect-claude/QueueFull")("QueueFull", {
+  limit: Schema.Int
+}) {}
+
 // -----------------------------------------------------------------------------
 // fatal reasons
 // -----------------------------------------------------------------------------
@@ -102,6 +112,19 @@ export class RequestTooLarge
 
 /** The account's own spend limit or billing stops it. @category fatal reasons @since 0.1.0 */
 export class SpendLimit extends Schema.TaggedClass<SpendLimit>("effect-claude/SpendLimit")("SpendLimit", {}) {}
+
+/** A budget of the client's own would be overspent; `retryAfter` says when its window ends. @category fatal reasons @since 0.2.0 */
+export class BudgetExceeded
+  extends Schema.TaggedClass<BudgetExceeded>("effect-claude/BudgetExceeded")("BudgetExceeded", {
+    budget: Schema.String,
+    unit: Schema.Literals(["USD", "tokens"]),
+    limit: Schema.Finite,
+    /** Spent and reserved before this call. */
+    spent: Schema.Finite,
+    /** What this call might have cost. */
+    needed: Schema.Finite
+  })
+{}
 
 /** The call's `total` timeout ran out, or could not be met. @category fatal reasons @since 0.1.0 */
 export class DeadlineExceeded
@@ -159,7 +182,9 @@ export class ClaudeRetryableError extends Schema.TaggedError<ClaudeRetryableErro
     ConnectionFailed,
     TimedOut,
     StreamInterrupted,
-    InvalidResponse
+    InvalidResponse,
+    CircuitOpen,
+    QueueFull
   ]),
   ...fields
 }) {}
@@ -173,6 +198,7 @@ export class ClaudeFatalError extends Schema.TaggedError<ClaudeFatalError>()("Cl
     NotFound,
     RequestTooLarge,
     SpendLimit,
+    BudgetExceeded,
     DeadlineExceeded,
     Incomplete,
     SchemaMismatch,
