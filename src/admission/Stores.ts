@@ -115,25 +115,27 @@ export interface UsageStore {
 }
 
 /** @category references @since 0.2.0 */
-export const Limits: Context.Reference<LimitStore | undefined> = Context.Reference(
+export const Limits: Context.Reference<LimitStore | undefined> = Context.Reference<LimitStore | undefined>(
   "effect-claude/admission/Stores/Limits",
   { defaultValue: () => undefined }
 )
 
 /** @category references @since 0.2.0 */
-export const Budgets: Context.Reference<BudgetStore | undefined> = Context.Reference(
+export const Budgets: Context.Reference<BudgetStore | undefined> = Context.Reference<BudgetStore | undefined>(
   "effect-claude/admission/Stores/Budgets",
   { defaultValue: () => undefined }
 )
 
 /** @category references @since 0.2.0 */
-export const Circuits: Context.Reference<CircuitBreakerStore["Service"] | undefined> = Context.Reference(
+export const Circuits: Context.Reference<CircuitBreakerStore["Service"] | undefined> = Context.Reference<
+  CircuitBreakerStore["Service"] | undefined
+>(
   "effect-claude/admission/Stores/Circuits",
   { defaultValue: () => undefined }
 )
 
 /** @category references @since 0.2.0 */
-export const Usage: Context.Reference<UsageStore | undefined> = Context.Reference(
+export const Usage: Context.Reference<UsageStore | undefined> = Context.Reference<UsageStore | undefined>(
   "effect-claude/admission/Stores/Usage",
   { defaultValue: () => undefined }
 )
