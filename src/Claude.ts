@@ -19,7 +19,7 @@ import * as Pull from "effect/Pull"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Gate from "./admission/Gate.ts"
+import type * as Stores from "./admission/Stores.ts"
 import * as Attempt from "./attempt/Attempt.ts"
 import * as Retrying from "./attempt/Retrying.ts"
 import * as RetryPolicy from "./attempt/RetryPolicy.ts"
@@ -30,13 +30,18 @@ import * as Event from "./decode/Event.ts"
 import * as Text from "./decode/Text.ts"
 import { TokenCount } from "./decode/TokenCount.ts"
 import * as Failure from "./Failure.ts"
+import * as Caching from "./internal/Caching.ts"
+import * as Endpoint from "./internal/Endpoint.ts"
+import * as Money from "./internal/Money.ts"
 import * as Settings from "./internal/Settings.ts"
-import type { Cost } from "./request/Cost.ts"
+import * as Cost from "./request/Cost.ts"
+import * as Estimate from "./request/Estimate.ts"
 import * as Request from "./request/Request.ts"
 import * as StructuredOutput from "./request/StructuredOutput.ts"
+import * as AdmissionTelemetry from "./telemetry/AdmissionTelemetry.ts"
 import type { Outcome } from "./telemetry/Attributes.ts"
 import * as CallSpan from "./telemetry/CallSpan.ts"
-import * as CallTelemetry from "./telemetry/CallTelemetry.ts"
+import type * as CallTelemetry from "./telemetry/CallTelemetry.ts"
 import * as AnthropicTransport from "./transport/AnthropicTransport.ts"
 import * as Classify from "./transport/Classify.ts"
 import { type Exchange, type ResponseHead, Transport } from "./transport/Transport.ts"
@@ -56,12 +61,17 @@ export type Message = SdkMessage & Receipt
 /** What a call leaves behind beside its answer. @category models @since 0.1.0 */
 export interface Receipt {
   readonly requestId: string | undefined
-  readonly cost: Cost | undefined
+  readonly cost: Cost.Cost | undefined
   /** How many times the request was sent. */
   readonly attempts: number
   /** What all of them were billed. */
   readonly billed: ClaudeError.Usage | undefined
+  /** It was answered before, or to another call at the same time, and cost nothing. */
+  readonly cached: boolean
 }
+
+/** What calls of a tenant by a model came to on a day. @category models @since 0.2.0 */
+export type UsageRow = Stores.UsageRow
 
 /**
  * What a stream emits: the SDK's events, the last of them with the call's receipt. Treat the union as open.
@@ -90,6 +100,8 @@ export class Claude extends Context.Service<Claude, {
     schema: Schema.ConstraintCodec<A, E, RD, RE>,
     request: MessageRequest
   ) => Effect.Effect<A, ClaudeError.ClaudeError, RD>
+  /** What was spent, by day, tenant and model. */
+  readonly usage: Stream.Stream<UsageRow, ClaudeError.ClaudeError>
 }>()("effect-claude/Claude") {}
 
 // -----------------------------------------------------------------------------
@@ -112,17 +124,40 @@ const nothing: Policy = {}
 /** One call on its way. */
 interface Call {
   readonly span: CallSpan.CallSpan
-  readonly path: "/v1/messages" | "/v1/messages/count_tokens"
-  readonly body: object
-  readonly policy: Policy
-  readonly timeouts: Timeouts.Timeouts
-  /** How long the call may take, and until when; a stream's ends with its first content. */
-  readonly total: number
+  readonly prepared: Prepared
+  /** Which answers, and which may yet be asked. */
+  target: Target
+  readonly fallback: Array<Fallback>
+  /** What to do after a failed attempt at this target. */
+  again: (error: ClaudeError.ClaudeError) => Effect.Effect<void, ClaudeError.ClaudeError>
+  /** Until when; a stream's time ends with its first content. */
   deadline: number
-  readonly untilContent: boolean
   /** What the latest attempt has received. */
   accumulator: Accumulator
 }
+
+/** A request that may be sent, and how. */
+interface Prepared {
+  readonly operation: CallTelemetry.Operation
+  readonly resolved: Request.Resolved
+  readonly policy: Settings.Policy
+  readonly timeouts: Timeouts.Timeouts
+  /** How long the call may take. */
+  readonly total: number
+  /** The response comes as a stream of events; and the caller reads it as one. */
+  readonly streamed: boolean
+  readonly stream: boolean
+}
+
+/** A model at an endpoint, and what is sent to it. */
+interface Target {
+  readonly endpoint: Endpoint.Endpoint
+  readonly lane: Endpoint.Lane
+  readonly model: string
+  readonly body: Request.Resolved & { readonly stream?: boolean }
+}
+
+type Fallback = string | Settings.FallbackTarget
 
 /** An attempt of a stream. */
 interface Opened {
@@ -136,97 +171,217 @@ interface Opened {
 interface Sent {
   readonly exchange: Exchange
   readonly onHead: (head: ResponseHead) => void
+  readonly onContent: (now: number) => void
+  /** It has begun to answer. */
+  readonly begun: Effect.Effect<void>
 }
 
 const makeWith = Effect.fnUntraced(function*(
   settings: Settings.Settings
-): Effect.fn.Return<Claude["Service"], never, Transport> {
-  const transport = yield* Transport
-  const redact = transport.redact ?? ((text: string) => text)
-  const gate = yield* Gate.make(settings.concurrency)
+): Effect.fn.Return<Claude["Service"], never, Transport | Scope.Scope> {
+  const clock = yield* Clock.Clock
+  const scope = yield* Effect.scope
+  const admission = yield* AdmissionTelemetry.make
+  const endpointOf = yield* Endpoint.makeAll(settings, admission)
+  const home = endpointOf(yield* Transport)
+  const money = yield* Money.make(settings, admission)
+  const cache = yield* Caching.make<Message, ClaudeError.ClaudeError>(settings, admission, plain)
   const retryBudget = new Retrying.RetryBudget(settings.retryBudget)
-  const telemetry = CallTelemetry.make({ ...transport, pricing: settings.pricing, options: settings.telemetry })
-  const policyOf = Settings.makePolicyOf(settings.policy)
+  const policyOf = Settings.makePolicyOf(settings.policy, settings.admission)
 
   // The way of a call, from the caller to the wire. Each stage is a function around the next:
   //
-  //   begin     the request is checked, the call's span begins   (a mistake is told before anything waits)
+  //   prepare   the request and its policy are checked           (a mistake is told before anything waits)
+  //   cache     an answer that was given before                  (outside all that costs: a hit takes no turn)
+  //   begin     the call's span, to the last byte
+  //   fallback  the next target, when one fails                  (outside retrying: each has all its retries)
   //   retrying  a failed attempt is made again                   (outside the gate: a backoff holds no permit)
-  //   gate      a permit is taken, or waited for                 (inside retrying: each retry takes its turn again)
-  //   attempt   span, request, response up to the first content  (inside the gate: what is timed is the API, not the queue)
+  //   money     the most that it can cost is reserved            (outside the gate: who may not spend does not queue)
+  //   gate      its turn: a permit and the rates                 (inside retrying: each retry takes its turn again)
+  //   circuit   is the server up?                                (inside the gate: a queue cannot march through one that opened)
+  //   attempt   span, request, response up to the first content  (inside: what is timed is the API, not the queue)
   //   fold      events -> message                                (inside retrying: nobody has seen them, so start over)
   //
   // A stream has its retries before its first content and hands on the rest as it comes.
 
-  const begin = (
+  const prepare = (
     resolved: Request.Resolved | ClaudeError.ClaudeFatalError,
     operation: CallTelemetry.Operation,
     stream: boolean
-  ): Effect.Effect<Call, ClaudeError.ClaudeFatalError> =>
+  ): Effect.Effect<Prepared, ClaudeError.ClaudeFatalError> =>
     Effect.flatMap(CurrentPolicy, (current) => {
       const known = policyOf(current)
       if ("_tag" in known) return Effect.fail(known)
       if ("_tag" in resolved) return Effect.fail(resolved)
       const { policy, timeouts } = known
       const streamed = operation === "chat" && policy.wire !== "json"
-      const body = streamed ? { ...resolved, stream: true } : resolved
-      const { tags, tenant } = policy
-      retryBudget.deposit()
-      return Effect.map(
-        CallSpan.begin(telemetry, { operation, model: resolved.model, params: body, streamed, stream, tenant, tags }),
-        (span): Call => {
-          const total = timeouts.total ?? Request.totalTimeout(resolved.max_tokens)
-          return {
-            span,
-            path: operation === "chat" ? "/v1/messages" : "/v1/messages/count_tokens",
-            body,
-            policy,
-            // Headers of a JSON answer come when all of it is done: only the deadline applies.
-            timeouts: streamed ? timeouts : { ...timeouts, headers: Infinity, firstContent: Infinity, idle: Infinity },
-            total,
-            deadline: span.startedAt + total,
-            untilContent: stream,
-            accumulator: new Accumulator()
-          }
-        }
-      )
+      return Effect.succeed<Prepared>({
+        operation,
+        resolved,
+        policy,
+        // Headers of a JSON answer come when all of it is done: only the deadline applies.
+        timeouts: streamed ? timeouts : { ...timeouts, headers: Infinity, firstContent: Infinity, idle: Infinity },
+        total: timeouts.total ?? Request.totalTimeout(resolved.max_tokens),
+        streamed,
+        stream
+      })
     })
+
+  const begin = (prepared: Prepared): Effect.Effect<Call> => {
+    const { operation, policy, resolved, stream, streamed } = prepared
+    const { fallback = [], tags, tenant } = policy
+    retryBudget.deposit()
+    const target = targetOf(prepared, home, resolved.model)
+    const info = { operation, model: resolved.model, params: target.body, streamed, stream, tenant, tags }
+    return Effect.map(CallSpan.begin(home.telemetry, info), (span): Call => {
+      const call: Call = {
+        span,
+        prepared,
+        target,
+        fallback: [...fallback],
+        again: Effect.fail,
+        deadline: span.startedAt + prepared.total,
+        accumulator: new Accumulator()
+      }
+      call.again = again(call)
+      return call
+    })
+  }
+
+  const targetOf = (
+    { operation, resolved, streamed }: Prepared,
+    endpoint: Endpoint.Endpoint,
+    model: string
+  ): Target => {
+    const body = model === resolved.model ? resolved : Request.forModel(resolved, model)
+    return { endpoint, lane: endpoint.lane(operation, model), model, body: streamed ? { ...body, stream: true } : body }
+  }
 
   const again = (call: Call) =>
     Retrying.makeAgain({
-      policy: call.policy.retry ?? RetryPolicy.standard,
+      policy: call.prepared.policy.retry ?? RetryPolicy.standard,
       budget: retryBudget,
       deadline: () => call.deadline,
+      // What is down is waited for only where there is nobody else to ask.
+      isForHere: (error) => error.reason._tag !== "CircuitOpen" || call.fallback.length === 0,
       onRetry: ({ delay, error }) => call.span.retries(error, delay)
     })
 
-  /** Sends a request; its span ends, and its permit and its socket are free, with the scope. */
+  /** Endpoints of the clients that calls fail over to, each made once. */
+  const others = new WeakMap<object, Endpoint.Endpoint>()
+  const endpointFor = (client: NonNullable<Settings.FallbackTarget["client"]>) =>
+    Effect.suspend(() => {
+      const known = others.get(client)
+      if (known !== undefined) return Effect.succeed(known)
+      return Effect.map(Scope.provide(AnthropicTransport.make({ client }), scope), (transport) => {
+        const endpoint = endpointOf(transport)
+        others.set(client, endpoint)
+        return endpoint
+      })
+    })
+
+  /** Goes on to the next target; `undefined` is a refusal. */
+  const moveOn = (
+    call: Call,
+    to: Fallback,
+    error: ClaudeError.ClaudeError | undefined
+  ): Effect.Effect<void, ClaudeError.ClaudeFatalError> => {
+    const { client, model = call.prepared.resolved.model } = typeof to === "string" ? { model: to } : to
+    return Effect.flatMap(client === undefined ? Effect.succeed(home) : endpointFor(client), (endpoint) => {
+      call.target = targetOf(call.prepared, endpoint, model)
+      call.again = again(call)
+      return call.span.failsOver(endpoint.telemetry, model, error)
+    })
+  }
+
+  /** Retries at each target in its turn, until one serves. */
+  const served = <A, R>(
+    call: Call,
+    attempt: Effect.Effect<A, ClaudeError.ClaudeError, R>,
+    isRefused: (value: A) => boolean
+  ): Effect.Effect<A, ClaudeError.ClaudeError, R> => {
+    const here: typeof attempt = Effect.suspend(() => Retrying.retrying(call.again, attempt)).pipe(
+      Effect.catch((error) => {
+        const next = error.mayFailOver ? call.fallback.shift() : undefined
+        return next === undefined ? Effect.fail(error) : Effect.andThen(moveOn(call, next, error), here)
+      }),
+      Effect.flatMap((value) => {
+        const next = isRefused(value) && call.prepared.policy.onRefusal === "fallback"
+          ? call.fallback.shift()
+          : undefined
+        return next === undefined ? Effect.succeed(value) : Effect.andThen(moveOn(call, next, undefined), here)
+      })
+    )
+    return here
+  }
+
+  /** Sends a request; its span ends, and its permit, its reservation and its socket are free, with the scope. */
   const exchange = Effect.fnUntraced(function*(
     call: Call,
     progress: CallSpan.Progress
   ): Effect.fn.Return<Sent, ClaudeError.ClaudeError, Scope.Scope> {
-    const { deadline, span: told } = call
-    yield* gate({ deadline, onQueued: told.queued(), onLeft: (since, outcome) => told.dequeued(since, outcome) })
+    const { deadline, prepared: { operation, policy, streamed }, span: told } = call
+    const { body, endpoint, lane, model } = call.target
+    const { redact, transport } = endpoint
+    const size = Estimate.inputSize(body)
+    const maxTokens = body.max_tokens ?? 0
+
+    const billed = operation === "chat"
+      ? yield* money.reserve({ tenant: policy.tenant, model, size, maxTokens, body })
+      : undefined
+    if (lane.circuit !== undefined) yield* lane.circuit.peek
+    const pass = yield* lane.gate.enter({
+      tenant: policy.tenant ?? "",
+      priority: policy.priority ?? "interactive",
+      need: { inputTokens: lane.learned.likelyInput(size), outputTokens: lane.learned.likelyOutput(maxTokens) },
+      deadline,
+      onQueued: told.queued(),
+      onLeft: (since, kind, outcome) => told.dequeued(since, kind, outcome)
+    })
+    const admitted = lane.circuit === undefined ? undefined : yield* lane.circuit.admit
+
+    let exchange: Exchange | undefined
     const span = yield* Effect.acquireRelease(
-      call.span.attempt(),
-      (span, exit) => Effect.sync(() => call.span.settled(span, progress, exit))
+      told.attempt(),
+      (span, exit) =>
+        Effect.suspend(() => {
+          const { bill, error } = told.settled(span, progress, exit)
+          if (exchange?.refusal !== undefined) pass.responded(exchange.refusal)
+          const used = bill === undefined ? undefined : Request.countedTokens(bill.usage)
+          if (used !== undefined) lane.learned.learn(size, used.inputTokens, used.outputTokens)
+          pass.ended(used, error)
+          if (bill !== undefined) billed?.(bill)
+          // Who gives up says nothing about the server.
+          const isKnown = Exit.isSuccess(exit) || error !== undefined
+          return isKnown && admitted !== undefined ? admitted.ended(error) : Effect.void
+        })
     )
-    const traceparent = call.span.traceparent(span)
-    const exchange = yield* transport.open({
-      path: call.path,
-      body: call.body,
+    const traceparent = told.traceparent(span)
+    pass.sent()
+    const sentAt = clock.currentTimeMillisUnsafe()
+    let hasContent = false
+    exchange = yield* transport.open({
+      path: operation === "chat" ? "/v1/messages" : "/v1/messages/count_tokens",
+      body,
       headers: {
-        ...call.policy.headers,
-        "x-stainless-retry-count": String(call.span.attempts - 1),
+        ...policy.headers,
+        "x-stainless-retry-count": String(told.attempts - 1),
         ...(traceparent === undefined ? undefined : { traceparent })
       }
     })
     return {
       exchange,
-      onHead: ({ headers, status }) => {
-        const requestId = headers.get("request-id")
-        call.span.responded(span, status, requestId === null ? undefined : redact(requestId))
-      }
+      onHead: (head) => {
+        const requestId = head.headers.get("request-id")
+        told.responded(span, head.status, requestId === null ? undefined : redact(requestId))
+        pass.responded(head)
+      },
+      onContent: (now) => {
+        if (!hasContent && streamed) pass.content(now - sentAt)
+        hasContent = true
+        told.content(now, progress)
+      },
+      begun: admitted?.isProbe === true ? admitted.ended(undefined) : Effect.void
     }
   })
 
@@ -234,12 +389,12 @@ const makeWith = Effect.fnUntraced(function*(
   const reading = (call: Call, sent: Sent) => ({
     source: sent.exchange,
     failure: ({ failure, ...event }: Event.ErrorEvent) =>
-      failure ?? Classify.fromEvent(event, call.span.requestId, redact),
-    timeouts: call.timeouts,
+      failure ?? Classify.fromEvent(event, call.span.requestId, call.target.endpoint.redact),
+    timeouts: call.prepared.timeouts,
     deadline: call.deadline,
-    untilContent: call.untilContent,
+    untilContent: call.prepared.stream,
     onHead: sent.onHead,
-    onContent: (now: number) => call.span.content(now, call.accumulator)
+    onContent: sent.onContent
   })
 
   const attempt = (
@@ -248,10 +403,11 @@ const makeWith = Effect.fnUntraced(function*(
   ) =>
     Effect.suspend(() => {
       const progress = call.accumulator = new Accumulator()
+      const { redact } = call.target.endpoint
       const decoder = (head: ResponseHead) =>
         Event.decoderFor(redact(head.headers.get("content-type") ?? "text/event-stream"))
       return Effect.flatMap(exchange(call, progress), (sent) =>
-        Attempt.open({ ...reading(call, sent), decoder, progress, onComplete }))
+        Effect.tap(Attempt.open({ ...reading(call, sent), decoder, progress, onComplete }), () => sent.begun))
     })
 
   const fold = (
@@ -274,18 +430,19 @@ const makeWith = Effect.fnUntraced(function*(
     requestId: call.span.requestId,
     cost: call.span.cost,
     attempts: call.span.attempts,
-    billed: call.span.usage
+    billed: call.span.usage,
+    cached: false
   })
 
-  const message: Claude["Service"]["message"] = (request) =>
+  /** A call that is made, whatever the cache has. */
+  const fresh = (prepared: Prepared): Effect.Effect<Message, ClaudeError.ClaudeError> =>
     Effect.acquireUseRelease(
-      Effect.clockWith((clock) =>
-        begin(Request.resolve(request, settings.defaults, clock.currentTimeMillisUnsafe()), "chat", false)
-      ),
+      begin(prepared),
       (call) =>
-        Retrying.retrying(
-          again(call),
-          Effect.scoped(Effect.flatMap(attempt(call, Effect.succeed), (attempt) => fold(call, attempt)))
+        served(
+          call,
+          Effect.scoped(Effect.flatMap(attempt(call, Effect.succeed), (attempt) => fold(call, attempt))),
+          isRefusal
         ).pipe(
           Effect.map((message): Message => Object.assign(message, receipt(call))),
           Effect.mapError((error) => final(call, error))
@@ -293,18 +450,53 @@ const makeWith = Effect.fnUntraced(function*(
       (call, exit) => end(call, outcomeOf(exit), exit)
     )
 
+  /** A call that is answered with what was, or is being, answered to another. */
+  const replayed = (
+    prepared: Prepared,
+    outcome: "hit" | "shared",
+    answer: Effect.Effect<SdkMessage, ClaudeError.ClaudeError>
+  ): Effect.Effect<Message, ClaudeError.ClaudeError> =>
+    Effect.acquireUseRelease(
+      begin(prepared),
+      (call) =>
+        answer.pipe(
+          Effect.timeoutOrElse({ duration: prepared.total, orElse: () => Effect.fail(Failure.deadlineExceeded()) }),
+          Effect.map((message): Message => {
+            call.span.cached(outcome, message)
+            return Object.assign(message, free)
+          })
+        ),
+      (call, exit) => end(call, outcomeOf(exit), exit)
+    )
+
+  const message: Claude["Service"]["message"] = (request) =>
+    Effect.flatMap(
+      prepare(Request.resolve(request, settings.defaults, clock.currentTimeMillisUnsafe()), "chat", false),
+      (prepared) =>
+        cache.answered(keyOf(prepared), {
+          fresh: fresh(prepared),
+          replayed: (outcome, answer) => replayed(prepared, outcome, answer)
+        })
+    )
+
+  const keyOf = ({ policy, resolved }: Prepared): string | undefined =>
+    policy.cache === true ? cache.keyOf(resolved, home.transport.server.url, policy) : undefined
+
   /** The pull of a stream's events, within the stream's scope. */
   const open = Effect.fnUntraced(function*(
     request: MessageRequest,
     scope: Scope.Scope
   ): Effect.fn.Return<Pull.Pull<StreamEvents, ClaudeError.ClaudeError>, ClaudeError.ClaudeError> {
-    const clock = yield* Clock.Clock
+    const now = clock.currentTimeMillisUnsafe()
+    const prepared = yield* prepare(Request.resolve(request, settings.defaults, now), "chat", true)
+    const key = keyOf(prepared)
+    const kept = key === undefined ? undefined : yield* cache.lookup(key)
     const call = yield* Effect.acquireRelease(
-      begin(Request.resolve(request, settings.defaults, clock.currentTimeMillisUnsafe()), "chat", true),
+      begin(prepared),
       // What has not ended by now was left by its consumer, whose own failure is none of the call's.
       (call) => end(call, "cancelled", Exit.void)
     ).pipe(Scope.provide(scope))
-    const retry = again(call)
+    if (kept !== undefined) return yield* replay(call, kept)
 
     const failing = <A>(effect: Effect.Effect<A, ClaudeError.ClaudeError>) =>
       Effect.catchCause(effect, (cause) => {
@@ -319,6 +511,7 @@ const makeWith = Effect.fnUntraced(function*(
       // All that the call holds is free before its consumer sees the last event.
       const onComplete = (events: Array<Event.WireEvent>) =>
         failing(close(Exit.void)).pipe(
+          Effect.andThen(key === undefined ? Effect.void : keep(key, call)),
           Effect.andThen(Effect.suspend(() => {
             Object.assign(events[events.length - 1]!, receipt(call))
             return end(call, "success", Exit.void)
@@ -334,6 +527,7 @@ const makeWith = Effect.fnUntraced(function*(
         )
       )
     })
+    const openedAnywhere = served(call, opened, () => false)
 
     /** What follows, until it breaks. Made once: it is pulled for every read. */
     const rest = (
@@ -345,18 +539,18 @@ const makeWith = Effect.fnUntraced(function*(
         if (Cause.isDone(error)) return Effect.failCause(cause)
         // Without a failure it is a defect or an interruption.
         if (error === undefined) return failing(Effect.failCause(cause as Cause.Cause<never>))
-        const mayRestart = call.policy.onBreak === "restart" && error._tag === "ClaudeRetryableError"
+        const mayRestart = prepared.policy.onBreak === "restart" && error._tag === "ClaudeRetryableError"
         return Effect.andThen(close(Exit.fail(error)), failing(mayRestart ? restart(error) : Effect.fail(error)))
       })
 
     const restart = (error: ClaudeError.ClaudeRetryableError): Effect.Effect<StreamEvents, ClaudeError.ClaudeError> =>
       Effect.suspend(() => {
-        call.deadline = clock.currentTimeMillisUnsafe() + call.total
+        call.deadline = clock.currentTimeMillisUnsafe() + prepared.total
         // With what it knew, before the next attempt begins.
         const known = final(call, error)
         const broken = known._tag === "ClaudeRetryableError" ? known : error
-        return retry(error).pipe(
-          Effect.andThen(Retrying.retrying(retry, opened)),
+        return call.again(error).pipe(
+          Effect.andThen(openedAnywhere),
           Effect.map((next) => {
             current = { ...next, first: false }
             return [{ type: "restart", attempt: call.span.attempts, error: broken }, ...next.held]
@@ -364,7 +558,7 @@ const makeWith = Effect.fnUntraced(function*(
         )
       })
 
-    let current: Opened = yield* failing(Retrying.retrying(retry, opened))
+    let current: Opened = yield* failing(openedAnywhere)
     // A pull is the result, not to be run here. @effect-diagnostics-next-line returnEffectInGen:off
     return Effect.suspend(() => {
       if (!current.first) return current.rest
@@ -373,13 +567,37 @@ const makeWith = Effect.fnUntraced(function*(
     })
   })
 
+  /** Keeps what a stream came to. */
+  const keep = (key: string, call: Call): Effect.Effect<void> =>
+    Effect.ignore(Effect.flatMap(call.accumulator.folded, (message) => cache.store(key, message)))
+
+  /** A message that was kept, as the stream that it came as. */
+  const replay = (call: Call, message: SdkMessage) =>
+    Effect.suspend(() => {
+      call.span.cached("hit", message)
+      const events = Event.fromMessage(message)
+      Object.assign(events[events.length - 1]!, free)
+      let first = true
+      const pull: Pull.Pull<StreamEvents> = Effect.suspend(() => {
+        if (!first) return Cause.done()
+        first = false
+        return Effect.succeed(toPublic(events))
+      })
+      return Effect.as(end(call, "success", Exit.void), pull)
+    })
+
   const stream: Claude["Service"]["stream"] = (request) =>
     Stream.fromChannel(Channel.fromTransform((_upstream, scope) => open(request, scope)))
 
   const countTokens: Claude["Service"]["countTokens"] = (request) =>
     Effect.acquireUseRelease(
-      Effect.clockWith((clock) =>
-        begin(Request.resolveCount(request, settings.defaults, clock.currentTimeMillisUnsafe()), "countTokens", false)
+      Effect.flatMap(
+        prepare(
+          Request.resolveCount(request, settings.defaults, clock.currentTimeMillisUnsafe()),
+          "countTokens",
+          false
+        ),
+        begin
       ),
       (call) => {
         const attempt = Effect.suspend(() => {
@@ -395,7 +613,7 @@ const makeWith = Effect.fnUntraced(function*(
               () => count.tokens
             ))
         })
-        return Retrying.retrying(again(call), Effect.scoped(attempt)).pipe(
+        return served(call, Effect.scoped(attempt), () => false).pipe(
           Effect.tap((tokens) => Effect.sync(() => call.span.counted(tokens))),
           Effect.mapError((error) => final(call, error))
         )
@@ -409,17 +627,33 @@ const makeWith = Effect.fnUntraced(function*(
       ({ repair = settings.policy.repair ?? 1 }) => StructuredOutput.ask(schema, request, { ...Text, message, repair })
     )
 
-  return Claude.of({ message, object, stream, countTokens })
+  return Claude.of({ message, object, stream, countTokens, usage: money.usage })
 })
 
 /** @category constructors @since 0.1.0 */
 export const make = (
   options: Settings.ClientOptions = {}
-): Effect.Effect<Claude["Service"], ClaudeError.ClaudeFatalError, Transport> =>
+): Effect.Effect<Claude["Service"], ClaudeError.ClaudeFatalError, Transport | Scope.Scope> =>
   Effect.suspend(() => {
     const settings = Settings.resolve(options)
     return "_tag" in settings ? Effect.fail(settings) : makeWith(settings)
   })
+
+/** What an answer of the cache leaves behind. */
+const free: Receipt = {
+  requestId: undefined,
+  cost: Cost.nothing,
+  attempts: 0,
+  billed: undefined,
+  cached: true
+}
+
+/** A message as the API gave it. */
+const plain = (
+  { attempts: _attempts, billed: _billed, cached: _cached, cost: _cost, requestId: _id, ...message }: Message
+) => message as SdkMessage
+
+const isRefusal = (message: SdkMessage): boolean => message.stop_reason === "refusal"
 
 /** How an attempt ends that its consumer gave up. */
 const left = Exit.interrupt()
@@ -558,13 +792,13 @@ export const collect = <E, R>(
 ): Effect.Effect<Message, E | ClaudeError.ClaudeError, R> =>
   Effect.suspend(() => {
     let accumulator = new Accumulator()
-    let receipt: Receipt = { requestId: undefined, cost: undefined, attempts: 1, billed: undefined }
+    let receipt: Receipt = { requestId: undefined, cost: undefined, attempts: 1, billed: undefined, cached: false }
     const add = (event: StreamEvent) => {
       if (event.type === "restart") accumulator = new Accumulator()
       else accumulator.add([event])
       if (event.type === "message_stop") {
-        const { attempts = 1, billed, cost, requestId } = event
-        receipt = { requestId, cost, attempts, billed }
+        const { attempts = 1, billed, cached = false, cost, requestId } = event
+        receipt = { requestId, cost, attempts, billed, cached }
       }
     }
     return Stream.runForEachArray(events, (events) => Effect.sync(() => events.forEach(add))).pipe(
@@ -581,6 +815,16 @@ export const collect = <E, R>(
  */
 export const countTokens = (request: CountTokensRequest): Effect.Effect<number, ClaudeError.ClaudeError, Claude> =>
   Claude.use((claude) => claude.countTokens(request))
+
+/**
+ * What was spent, by day, tenant and model: what this process knows, or all that share its store.
+ *
+ * @category calls
+ * @since 0.2.0
+ */
+export const usage: Stream.Stream<UsageRow, ClaudeError.ClaudeError, Claude> = Stream.unwrap(
+  Claude.useSync((claude) => claude.usage)
+)
 
 // -----------------------------------------------------------------------------
 // combinators

@@ -1,58 +1,265 @@
 /**
- * Whose turn it is: how many calls are in flight at once, first come, first served.
+ * The gate of one model at one endpoint: a call takes its turn, holds a permit while it is in flight, and tells how it
+ * went.
  *
- * A turn holds a permit until its scope closes. Who waits leaves at its deadline, or when it is interrupted, and leaves
- * nothing behind.
+ * What is decided is decided in `Turns`, `Rates` and `Controller`, which know neither a clock nor a fiber; this is what
+ * brings them time and wakes those whose turn it is. A turn is given back with its scope, whatever happens.
  */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 import * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
+import { Controller } from "./Controller.ts"
+import * as RateHeaders from "./RateHeaders.ts"
+import { amountOf, type Need, Rates, type RatesOptions, type Told } from "./Rates.ts"
+import { amounts, SharedRates } from "./SharedRates.ts"
+import type { StoreGuard } from "./StoreGuard.ts"
+import type { LimitStore } from "./Stores.ts"
+import { type Priority, type Refusal, type TenantOptions, Turn, Turns } from "./Turns.ts"
+
+// -----------------------------------------------------------------------------
+// models
+// -----------------------------------------------------------------------------
 
 /** A call before the gate. @internal */
 export interface Waiter {
+  readonly tenant: string
+  readonly priority: Priority
+  /** What it is estimated to use. */
+  readonly need: Need
   /** When it must be over, by the clock. */
   readonly deadline: number
   /** It has to wait, since the answer. */
   readonly onQueued: Effect.Effect<bigint>
   /** It waits no longer. */
-  readonly onLeft: (since: bigint, outcome: "granted" | "cancelled" | "deadline") => Effect.Effect<void>
+  readonly onLeft: (since: bigint, kind: WaitKind, outcome: WaitOutcome) => Effect.Effect<void>
 }
 
-/** Takes a turn. @internal */
-export type Gate = (waiter: Waiter) => Effect.Effect<void, ClaudeError.ClaudeFatalError, Scope.Scope>
+/** What was waited for. @internal */
+export type WaitKind = "concurrency" | "rate_limit"
 
 /** @internal */
-export const make = (permits: number): Effect.Effect<Gate> =>
-  Effect.map(Semaphore.make(permits), (semaphore) => {
-    let waiting = 0
+export type WaitOutcome = "granted" | "cancelled" | "deadline"
 
-    const wait = (waiter: Waiter) =>
-      Effect.clockWith((clock) =>
-        Effect.timeoutOrElse(semaphore.takeScoped(1), {
-          duration: waiter.deadline - clock.currentTimeMillisUnsafe(),
-          orElse: () => Effect.fail(Failure.deadlineExceeded())
+/** A response's status and headers, of an error too. @internal */
+export interface Head {
+  readonly status: number
+  readonly headers: { readonly get: (name: string) => string | null }
+}
+
+/** A turn that was taken. It is over with its scope. @internal */
+export interface Pass {
+  /** The request is on its way: from here on the server may count it. */
+  readonly sent: () => void
+  readonly responded: (head: Head) => void
+  /** The first content came, so long after the request was sent. */
+  readonly content: (millis: number) => void
+  /** It is over: what it used, and the error that ended it. */
+  readonly ended: (used: Need | undefined, error: ClaudeError.ClaudeError | undefined) => void
+}
+
+/** @internal */
+export interface Gate {
+  /** Takes a turn. */
+  readonly enter: (waiter: Waiter) => Effect.Effect<Pass, ClaudeError.ClaudeError, Scope.Scope>
+  readonly turns: Turns
+}
+
+/** @internal */
+export interface GateOptions {
+  readonly concurrency: { readonly min: number; readonly max: number }
+  /** How many calls may wait, for each tenant and priority. */
+  readonly queue: number
+  readonly tenant: (name: string) => TenantOptions
+  readonly rates: RatesOptions
+  readonly shared: { readonly key: string; readonly store: LimitStore; readonly guard: StoreGuard } | undefined
+  /** The level moved. */
+  readonly onLevel: (level: number) => void
+  /** A response told of limits. */
+  readonly onRates: (levels: ReturnType<Rates["levels"]>, told: ReadonlyArray<Told>) => void
+}
+
+/** How many turns are leased at once from a store that is shared. */
+const LEASE = 16
+
+// -----------------------------------------------------------------------------
+// make
+// -----------------------------------------------------------------------------
+
+/** A gate, for as long as the scope is open. @internal */
+export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn.Return<Gate, never, Scope.Scope> {
+  const { shared } = options
+  const clock = yield* Clock.Clock
+  const now = () => clock.currentTimeMillisUnsafe()
+  const fork = Effect.runForkWith(yield* Effect.context<never>())
+  const controller = new Controller(options.concurrency)
+  const local = new Rates(options.rates, now())
+  const rates = shared === undefined ? local : new SharedRates(local, shared.guard.isResting)
+  const turns = new Turns({ level: controller.level, queue: options.queue, rates, tenant: options.tenant })
+  /** When somebody last had to wait for rate. */
+  let rateLimitedAt = Number.NEGATIVE_INFINITY
+
+  // Two fibers at most: one that sleeps until somebody's time comes, one that leases what the next in turn need.
+  let sleeper: Fiber.Fiber<void> | undefined
+  let leaser: Fiber.Fiber<unknown> | undefined
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      sleeper?.interruptUnsafe()
+      leaser?.interruptUnsafe()
+    })
+  )
+
+  let pumping = false
+  /** Starts all who may, and sees to it that somebody looks again. */
+  const pump = (): void => {
+    // Whom it wakes may run at once and come back here; what they change is seen by the loop that woke them.
+    if (pumping) return
+    pumping = true
+    const at = turns.next(now())
+    pumping = false
+    if (turns.waitsForRate) rateLimitedAt = now()
+    if (at !== undefined) wakeAt(at)
+    if (shared !== undefined) lease(shared)
+  }
+
+  let alarm = Infinity
+  const wakeAt = (at: number): void => {
+    // One that rings too early sets the next.
+    if (at >= alarm) return
+    sleeper?.interruptUnsafe()
+    alarm = at
+    const rings = Effect.sync(() => {
+      alarm = Infinity
+      pump()
+    })
+    sleeper = fork(Effect.andThen(Effect.sleep(Math.max(0, Math.ceil(at - now()))), rings))
+  }
+
+  let leasing = false
+  const lease = ({ guard, key, store }: NonNullable<GateOptions["shared"]>): void => {
+    if (leasing || !(rates instanceof SharedRates)) return
+    const round: Effect.Effect<unknown> = Effect.suspend(() => {
+      const owed = rates.takeOwed(turns.waiting === 0)
+      if (owed !== undefined) return Effect.andThen(guard.ask(store.give(key, rates.limits, owed), Effect.void), round)
+      const needs = turns.waitsForRate && !guard.isResting() ? turns.wanted(LEASE) : []
+      if (needs.length === 0) return Effect.sync(() => leasing = false)
+      const taken = guard.ask(store.take(key, rates.limits, needs.map(amounts)), Effect.succeed(nothing))
+      return Effect.flatMap(taken, ({ granted, waitMillis }) => {
+        rates.supply(needs.slice(0, granted))
+        pump()
+        return waitMillis > 0 ? Effect.andThen(Effect.sleep(waitMillis), round) : round
+      })
+    })
+    leasing = true
+    leaser = fork(round)
+  }
+
+  const passOf = (turn: Turn): Pass & { readonly over: Effect.Effect<void> } => {
+    let sentAt: number | undefined
+    let told: ReadonlyArray<Told> = []
+    let used: Need | undefined
+    let hadContent = false
+    const sample = () => ({ startedAt: sentAt ?? now(), inFlight: turn.inFlight, limited: turn.limited })
+    const followed = () => {
+      if (turns.level === controller.level) return
+      turns.level = controller.level
+      options.onLevel(turns.level)
+      pump()
+    }
+    return {
+      sent: () => {
+        sentAt = now()
+        used = { inputTokens: 0, outputTokens: 0 }
+      },
+      responded: ({ headers }) => {
+        told = RateHeaders.read(headers)
+        for (const limit of told) rates.told(limit, turn.mark, now())
+        if (told.length > 0) options.onRates(rates.levels(now()), told)
+      },
+      content: (firstContentMillis) => {
+        hadContent = true
+        controller.content(now(), { ...sample(), firstContentMillis })
+        followed()
+      },
+      ended: (usage, error) => {
+        if (usage !== undefined) used = usage
+        const reason = error?.reason._tag
+        if (reason === "RateLimited") {
+          // Nothing of it counted.
+          used = undefined
+          const named = told.filter(({ kind, remaining }) =>
+            remaining !== undefined && remaining < amountOf(kind, turn.need)
+          )
+          const hint = error?.retryAfter === undefined ? undefined : now() + Duration.toMillis(error.retryAfter)
+          const until = hint ?? Math.max(0, ...named.map(({ resetAt = 0 }) => resetAt))
+          rates.pause(named.map(({ kind }) => kind), until)
+          if (named.length === 0) controller.overloaded(now(), sample())
+        } else if (reason === "Overloaded" || reason === "TimedOut") controller.overloaded(now(), sample())
+        else if (error === undefined && usage !== undefined && !hadContent) controller.success(now(), sample())
+        followed()
+      },
+      over: Effect.sync(() => {
+        turns.release(turn)
+        rates.settle(turn.need, turn.mark, used, now())
+        pump()
+      })
+    }
+  }
+
+  const refused = (refusal: Refusal): ClaudeError.ClaudeError =>
+    refusal === "full" ? queueFull(options.queue) : Failure.deadlineExceeded()
+
+  const enter: Gate["enter"] = (waiter) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.suspend(() => {
+        const came = now()
+        let refusal: Refusal | undefined
+        let wake = () => {}
+        const turn = new Turn(waiter, (why) => {
+          refusal = why
+          wake()
         })
-      )
+        const started = () => {
+          const pass = passOf(turn)
+          return Effect.as(Effect.addFinalizer(() => pass.over), pass)
+        }
+        const entered = turns.enter(turn, came)
+        if (entered === "started") return started()
+        if (entered !== "waiting") return Effect.fail(refused(entered))
+        const wait = Effect.callback<void>((resume) => {
+          // Its turn may have come before it came to wait.
+          if (turn.state === "waiting") wake = () => resume(Effect.void)
+          else resume(Effect.void)
+        })
+        return Effect.acquireUseRelease(
+          Effect.tap(waiter.onQueued, () => Effect.sync(pump)),
+          () => restore(wait),
+          (since, exit) => {
+            turns.leave(turn)
+            const cancelled = Exit.isFailure(exit)
+            const kind = rateLimitedAt >= came ? "rate_limit" : "concurrency"
+            const outcome = cancelled ? "cancelled" : refusal === undefined ? "granted" : "deadline"
+            const left = waiter.onLeft(since, kind, outcome)
+            // Woken and interrupted at once: it gives back what it never used.
+            return cancelled && turn.state === "started" ? Effect.andThen(passOf(turn).over, left) : left
+          }
+        ).pipe(Effect.flatMap(() => refusal === undefined ? started() : Effect.fail(refused(refusal))))
+      })
+    )
 
-    return (waiter) =>
-      Effect.uninterruptibleMask((restore) =>
-        // A permit that is free while others wait is theirs: they have been woken, and have not run yet.
-        Effect.flatMap(waiting === 0 ? semaphore.takeIfAvailable(1) : Effect.succeed(false), (free) =>
-          free
-            ? Effect.addFinalizer(() => semaphore.release(1))
-            : Effect.acquireUseRelease(
-              Effect.tap(waiter.onQueued, () => Effect.sync(() => waiting++)),
-              () => restore(wait(waiter)),
-              (since, exit) => {
-                waiting--
-                return waiter.onLeft(
-                  since,
-                  Exit.isSuccess(exit) ? "granted" : Exit.hasInterrupts(exit) ? "cancelled" : "deadline"
-                )
-              }
-            ))
-      )
-  })
+  return { enter, turns }
+})
+
+const nothing = { granted: 0, waitMillis: 0 }
+
+const queueFull = (limit: number) =>
+  Failure.retryable(
+    new ClaudeError.QueueFull({ limit }),
+    `${limit} calls wait for their turn already, as many as may (queue). ` +
+      "Send fewer at once, try again later, or raise queue.",
+    { type: "queue_rejected", shouldRetry: false }
+  )

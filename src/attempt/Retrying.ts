@@ -26,9 +26,11 @@ export const makeAgain = (options: {
   readonly budget: RetryBudget
   /** When the call must be over, by the clock. */
   readonly deadline: () => number
+  /** Whether a failure that may be tried again is to be tried again here. */
+  readonly isForHere: (error: ClaudeError.ClaudeError) => boolean
   readonly onRetry: (retry: Retry) => Effect.Effect<void>
 }): (error: ClaudeError.ClaudeError) => Effect.Effect<void, ClaudeError.ClaudeError> => {
-  const { budget, deadline, onRetry, policy } = options
+  const { budget, deadline, isForHere, onRetry, policy } = options
   let late = false
   const schedule = policy.schedule.pipe(
     Schedule.setInputType<ClaudeError.ClaudeError>(),
@@ -52,7 +54,7 @@ export const makeAgain = (options: {
   let step: ((error: ClaudeError.ClaudeError) => Pull.Pull<unknown, never, unknown>) | undefined
   return (error) =>
     Effect.suspend(() => {
-      if (!error.retryHere) return Effect.fail(error)
+      if (!error.retryHere || !isForHere(error)) return Effect.fail(error)
       const wait: Pull.Pull<unknown, never, unknown> = step === undefined
         ? Effect.flatMap(Schedule.toStepWithSleep(schedule), (made) => (step = made)(error))
         : step(error)

@@ -29,7 +29,8 @@ export const options: Config.Config<EnvironmentOptions> = Config.map(
   ({ apiKey, baseURL, concurrency, idle, max_tokens, model, retries, total }) => ({
     apiKey,
     baseURL,
-    concurrency,
+    // What it may come to, as the server takes them.
+    concurrency: concurrency === undefined ? undefined : { max: concurrency },
     defaults: { model, max_tokens },
     retry: retries === undefined ? undefined : RetryPolicy.make({ times: retries }),
     timeouts: { total, idle }

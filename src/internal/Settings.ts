@@ -3,18 +3,40 @@
  */
 import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
+import * as AdmissionOptions from "../admission/AdmissionOptions.ts"
+import * as Budget from "../admission/Budget.ts"
+import * as Circuit from "../admission/Circuit.ts"
+import type { Priority } from "../admission/Turns.ts"
 import type * as RetryPolicy from "../attempt/RetryPolicy.ts"
 import * as Timeouts from "../attempt/Timeouts.ts"
+import * as ResponseCache from "../cache/ResponseCache.ts"
 import * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
 import * as Pricing from "../request/Pricing.ts"
 import type * as Request from "../request/Request.ts"
 import type { TelemetryOptions } from "../telemetry/CallTelemetry.ts"
+import type { AnthropicClient } from "../transport/AnthropicTransport.ts"
+
+/** Another model, or another client, that a call may fail over to. */
+export interface FallbackTarget {
+  /** @default the call's own model */
+  readonly model?: string | undefined
+  /** Such as one of Bedrock, Vertex, Foundry, or one with another key. @default the layer's own */
+  readonly client?: AnthropicClient | undefined
+}
 
 /** How a call behaves, by itself. */
 export interface Policy {
-  /** Whose call this is, for spans. */
+  /** Whose call this is: for its turn, its budget, its share of the cache, and spans. */
   readonly tenant?: string | undefined
+  /** A tenant's interactive calls go before its batch ones. @default "interactive" */
+  readonly priority?: Priority | undefined
+  /** Where to go, in this order, when a call fails that another may serve: models, or models of other clients. */
+  readonly fallback?: ReadonlyArray<string | FallbackTarget> | undefined
+  /** What a message that was refused does: it is the answer, or the next of `fallback` is asked. @default "answer" */
+  readonly onRefusal?: "answer" | "fallback" | undefined
+  /** Answers a request that was answered before from the response cache, and keeps its answer. @default false */
+  readonly cache?: boolean | undefined
   /** Facts of yours on the call's span, as `claude.tag.<name>`. */
   readonly tags?: Readonly<Record<string, string>> | undefined
   /** Headers beside the client's own, such as `anthropic-beta`. */
@@ -31,11 +53,28 @@ export interface Policy {
 }
 
 /** What a client is made of, beside its transport. */
-export interface ClientOptions extends Omit<Policy, "tenant" | "tags"> {
+export interface ClientOptions extends Omit<Policy, "tenant" | "tags" | "priority">, AdmissionOptions.AdmissionOptions {
   /** What a request may leave out. */
   readonly defaults?: Request.Defaults | undefined
-  /** How many calls may be in flight. @default 64 */
-  readonly concurrency?: number | undefined
+  /**
+   * How many calls to a model may be in flight: found between `min` and `max` as the server takes them, or a fixed
+   * number.
+   *
+   * @default { min: 1, max: 64 }
+   */
+  readonly concurrency?: number | AdmissionOptions.ConcurrencyOptions | undefined
+  /** How many calls may wait, for each tenant and priority. @default 10 000 */
+  readonly queue?: number | undefined
+  /** What the API allows. @default what it tells */
+  readonly rateLimits?: AdmissionOptions.RateLimitOptions | undefined
+  /** How tenants share the turns. @default one turn each */
+  readonly tenants?: AdmissionOptions.TenantsOptions | undefined
+  /** When calls to what is down are turned away at once; `false` never. */
+  readonly circuit?: Circuit.CircuitOptions | false | undefined
+  /** What may be spent in a window. @default nothing is bounded */
+  readonly budgets?: ReadonlyArray<Budget.BudgetOptions> | undefined
+  /** What the response cache keeps, for calls whose policy has `cache: true`. */
+  readonly responseCache?: ResponseCache.CacheOptions | undefined
   /** How many retries all calls may make: a part of a retry for each call, up to a burst. @default one for five calls, burst 10 */
   readonly retryBudget?: { readonly ratio?: number | undefined; readonly burst?: number | undefined } | undefined
   readonly telemetry?: TelemetryOptions | undefined
@@ -46,29 +85,55 @@ export interface ClientOptions extends Omit<Policy, "tenant" | "tags"> {
 export interface Settings {
   readonly policy: Policy
   readonly defaults: Request.Defaults
-  readonly concurrency: number
+  readonly admission: AdmissionOptions.Admission
+  readonly circuit: Circuit.CircuitSettings | undefined
+  readonly budgets: ReadonlyArray<Budget.ResolvedBudget>
+  readonly responseCache: ResponseCache.Resolved
   readonly retryBudget: { readonly ratio: number; readonly burst: number }
   readonly telemetry: TelemetryOptions
   readonly pricing: Pricing.Pricing
 }
 
-const policyKeys = ["headers", "retry", "timeouts", "wire", "onBreak", "repair"] as const
+const policyKeys = [
+  "headers",
+  "retry",
+  "timeouts",
+  "wire",
+  "onBreak",
+  "repair",
+  "fallback",
+  "onRefusal",
+  "cache"
+] as const
+const admissionKeys = ["concurrency", "queue", "rateLimits", "tenants", "circuit", "budgets", "responseCache"]
 const transportKeys = ["apiKey", "client", "baseURL", "dispatcher"]
-const clientKeys = [...transportKeys, ...policyKeys, "defaults", "concurrency", "retryBudget", "telemetry", "pricing"]
-const callKeys = [...policyKeys, "tenant", "tags"]
+const clientKeys = [
+  ...transportKeys,
+  ...policyKeys,
+  ...admissionKeys,
+  "defaults",
+  "retryBudget",
+  "telemetry",
+  "pricing"
+]
+const callKeys = [...policyKeys, "tenant", "tags", "priority"]
 
 /** Reads a client's options, or says which one is wrong. */
 export const resolve = (options: ClientOptions): Settings | ClaudeError.ClaudeFatalError => {
   const wrong = checkKeys("options", options, clientKeys) ?? checkPolicy(options) ?? checkClient(options) ??
     checkKeys("defaults", options.defaults, ["model", "max_tokens"]) ??
     checkKeys("retryBudget", options.retryBudget, ["ratio", "burst"]) ??
-    checkKeys("telemetry", options.telemetry, ["content", "propagate"]) ??
+    checkKeys("telemetry", options.telemetry, ["content", "propagate", "tenants"]) ??
     checkKeys("telemetry.content", options.telemetry?.content, ["capture", "redact"])
   if (wrong !== undefined) return wrong
-  const concurrency = options.concurrency ?? 64
-  if (!Number.isInteger(concurrency) || concurrency < 1) {
-    return refuse("concurrency", concurrency, "a whole number from 1: how many calls may be in flight")
-  }
+  const admission = AdmissionOptions.resolve(options)
+  if ("_tag" in admission) return admission
+  const circuit = options.circuit === false ? undefined : Circuit.resolve(options.circuit)
+  if (circuit !== undefined && "reason" in circuit) return circuit
+  const budgets = Budget.resolve(options.budgets)
+  if ("_tag" in budgets) return budgets
+  const responseCache = ResponseCache.resolve(options.responseCache)
+  if ("_tag" in responseCache) return responseCache
   const { burst = 10, ratio = 0.2 } = options.retryBudget ?? {}
   if (!(ratio >= 0 && Number.isFinite(ratio))) {
     return refuse("retryBudget.ratio", ratio, "a number from 0, such as 0.2 for one retry in five calls")
@@ -85,7 +150,10 @@ export const resolve = (options: ClientOptions): Settings | ClaudeError.ClaudeFa
   return {
     policy: Object.fromEntries(policyKeys.map((key) => [key, options[key]])),
     defaults: options.defaults ?? {},
-    concurrency,
+    admission,
+    circuit,
+    budgets,
+    responseCache,
     retryBudget: { ratio, burst },
     telemetry: options.telemetry ?? {},
     pricing: options.pricing ?? Pricing.standard
@@ -111,6 +179,17 @@ const checkPolicy = (policy: Policy): ClaudeError.ClaudeFatalError | undefined =
   if (policy.onBreak !== undefined && policy.onBreak !== "fail" && policy.onBreak !== "restart") {
     return refuse("onBreak", policy.onBreak, `"fail" or "restart"`)
   }
+  if (policy.onRefusal !== undefined && policy.onRefusal !== "answer" && policy.onRefusal !== "fallback") {
+    return refuse("onRefusal", policy.onRefusal, `"answer" or "fallback"`)
+  }
+  if (policy.priority !== undefined && policy.priority !== "interactive" && policy.priority !== "batch") {
+    return refuse("priority", policy.priority, `"interactive" or "batch"`)
+  }
+  if (policy.cache !== undefined && typeof policy.cache !== "boolean") {
+    return refuse("cache", policy.cache, "true or false; how long and how much is kept is the layer's responseCache")
+  }
+  const fallback = checkFallback(policy.fallback)
+  if (fallback !== undefined) return fallback
   if (policy.repair !== undefined && (!Number.isInteger(policy.repair) || policy.repair < 0)) {
     return refuse("repair", policy.repair, "a whole number from 0")
   }
@@ -121,6 +200,22 @@ const checkPolicy = (policy: Policy): ClaudeError.ClaudeFatalError | undefined =
   if (wrong !== undefined) return wrong
   const timeouts = Timeouts.resolve(policy.timeouts)
   return "_tag" in timeouts ? timeouts : undefined
+}
+
+const checkFallback = (targets: Policy["fallback"]): ClaudeError.ClaudeFatalError | undefined => {
+  if (targets === undefined) return undefined
+  if (!Array.isArray(targets)) return refuse("fallback", targets, "a list of models, or of { model, client }")
+  for (const [i, target] of targets.entries()) {
+    if (typeof target === "string" && target !== "") continue
+    const where = `fallback[${i}]`
+    if (!Predicate.isObject(target)) return refuse(where, target, "the id of a model, or { model, client }")
+    const wrong = checkKeys(where, target, ["model", "client"])
+    if (wrong !== undefined) return wrong
+    if (target.model === undefined && target.client === undefined) {
+      return refuse(where, "empty", "a model, a client, or both")
+    }
+  }
+  return undefined
 }
 
 /** Refuses what `Claude.withPolicy` does not know. */
@@ -160,6 +255,19 @@ const checkKeys = (where: string, options: unknown, known: ReadonlyArray<string>
     )
 }
 
+const checkTenant = (tenant: string | undefined, admission: AdmissionOptions.Admission) =>
+  admission.tenant(tenant ?? "") !== undefined
+    ? undefined
+    : tenant === undefined
+    ? Failure.misconfigured(
+      "tenant",
+      "tenant is missing, and this client serves only those it knows (tenants.others). Name one: Claude.withPolicy({ tenant })."
+    )
+    : Failure.misconfigured(
+      "tenant",
+      `tenant is ${JSON.stringify(tenant.slice(0, 64))}, which this client does not know. Add it to tenants.known.`
+    )
+
 /** A policy over the client's own, and its timeouts in milliseconds. */
 export interface KnownPolicy {
   readonly policy: Policy
@@ -167,14 +275,18 @@ export interface KnownPolicy {
 }
 
 /** Merges a policy over the client's own: read once for each policy that calls come with, not with each call. */
-export const makePolicyOf = (own: Policy): (nearer: Policy) => KnownPolicy | ClaudeError.ClaudeFatalError => {
+export const makePolicyOf = (
+  own: Policy,
+  admission: AdmissionOptions.Admission
+): (nearer: Policy) => KnownPolicy | ClaudeError.ClaudeFatalError => {
   const kept = new WeakMap<Policy, KnownPolicy | ClaudeError.ClaudeFatalError>()
   return (nearer) => {
     let known = kept.get(nearer)
     if (known === undefined) {
       const policy = mergePolicy(own, nearer)
       const timeouts = Timeouts.resolve(policy.timeouts)
-      kept.set(nearer, known = checkCallPolicy(nearer) ?? ("_tag" in timeouts ? timeouts : { policy, timeouts }))
+      const wrong = checkCallPolicy(nearer) ?? checkTenant(policy.tenant, admission)
+      kept.set(nearer, known = wrong ?? ("_tag" in timeouts ? timeouts : { policy, timeouts }))
     }
     return known
   }

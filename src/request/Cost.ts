@@ -88,6 +88,15 @@ export const of = (pricing: Pricing.Pricing, model: string, usage: BilledUsage, 
   }
 }
 
+/** What an answer costs that was given before. @internal */
+export const nothing: Cost = {
+  amount: 0,
+  currency: "USD",
+  source: "official",
+  pricingVersion: "none",
+  components: { input: 0, cacheRead: 0, cacheWrite5m: 0, cacheWrite1h: 0, output: 0 }
+}
+
 /** The cost of two calls; the source is the less certain one. @category combinators @since 0.1.0 */
 export const add = (a: Cost, b: Cost): Cost => {
   const x = a.components

@@ -1,10 +1,13 @@
 /**
  * What tokens cost: absolute rates in USD per million tokens, each from the day it came into force.
  *
- * Rates are Anthropic's own list prices; Bedrock and Vertex set theirs, so their ids are unpriced until overrides name
- * them. The surprise: a price that is not known is undefined, and so is then the cost of what it would price. It is
- * never zero, and never worked out from another rate: multipliers differ from model to model.
+ * Rates are Anthropic's own list prices; Bedrock and Vertex set theirs, so their ids are unpriced until overrides, in
+ * code or in a file, name them. The surprise: a price that is not known is undefined, and so is then the cost of what it
+ * would price. It is never zero, and never worked out from another rate: multipliers differ from model to model.
  */
+import * as Effect from "effect/Effect"
+import type * as ClaudeError from "../ClaudeError.ts"
+import * as Failure from "../Failure.ts"
 import * as Model from "./Model.ts"
 
 // -----------------------------------------------------------------------------
@@ -146,6 +149,66 @@ export const make = (options?: {
     : build("Pricing.make", standard, options.overrides ?? {}, options.version)
 
 /**
+ * A table with the prices of a file over those of another table, the built-in one unless you say: JSON as a text, or as
+ * what it parses to.
+ *
+ * ```json
+ * {
+ *   "version": "contract 7",
+ *   "models": {
+ *     "claude-opus-5-5": [
+ *       { "input": 4, "output": 20 },
+ *       { "from": "2026-01-01", "input": 3.6, "output": 18, "cacheRead": 0.18, "cacheWrite5m": 4.5, "cacheWrite1h": 7.2 }
+ *     ]
+ *   }
+ * }
+ * ```
+ *
+ * Each price is a `PriceOverride`. A model of the file has the prices that the file gives it and no others.
+ *
+ * @throws RangeError on what is no such table, naming the model and the field
+ * @category constructors
+ * @since 0.2.0
+ */
+export const fromJson = (json: unknown, self: Pricing = standard): Pricing => {
+  const fn = "Pricing.fromJson"
+  const table = typeof json === "string" ? parse(fn, json) : json
+  if (!isRecord(table)) throw new RangeError(`${fn}: the table is ${show(table)}; expected an object.`)
+  known(fn, "", table, new Set(["version", "models"]))
+  const { models, version } = table
+  if (typeof version !== "string" || version === "") {
+    throw new RangeError(`${fn}: version is ${show(version)}; expected a text that names these prices in telemetry.`)
+  }
+  if (!isRecord(models)) {
+    throw new RangeError(`${fn}: models is ${show(models)}; expected an object of prices by model.`)
+  }
+  // What is no price is refused by `build`, which names it.
+  return build(fn, self, models as Overrides, version)
+}
+
+/**
+ * The table of a JSON file, as `fromJson` reads it.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const fromFile = (
+  path: string,
+  self: Pricing = standard
+): Effect.Effect<Pricing, ClaudeError.ClaudeFatalError> =>
+  Effect.tryPromise({
+    try: async (signal) => {
+      const { readFile } = await import("node:fs/promises")
+      return fromJson(await readFile(path, { encoding: "utf8", signal }), self)
+    },
+    catch: (error) =>
+      Failure.misconfigured(
+        "pricing",
+        `The prices of ${path} cannot be used: ${error instanceof Error ? error.message : String(error)}`
+      )
+  })
+
+/**
  * A table with some models' prices replaced, each model's all at once.
  *
  * @throws RangeError on a rate that is no finite number of zero or more, and on a day that is none
@@ -170,24 +233,39 @@ export const lookup = (self: Pricing, model: string, at: number): Price | undefi
 
 const build = (fn: string, self: Pricing, overrides: Overrides, version: string | undefined): Pricing => {
   const models = new Map(self.models)
+  const named = new Map<string, string>()
   for (const [model, prices] of Object.entries(overrides)) {
     // An override for a dated id is for the model: an alias answers with its dated id.
-    models.set(Model.firstParty(model)?.label ?? model, history(fn, model, [prices].flat()))
+    const label = Model.firstParty(model)?.label ?? model
+    const before = named.get(label)
+    if (before !== undefined) throw new RangeError(`${fn}: ${model} is the same model as ${before}; name it once.`)
+    named.set(label, model)
+    models.set(label, history(fn, model, [prices].flat()))
   }
-  const changed = Object.keys(overrides).length > 0 && !self.version.endsWith("+custom")
+  const changed = named.size > 0 && !self.version.endsWith("+custom")
   return { version: version ?? (changed ? `${self.version}+custom` : self.version), models }
 }
 
-const history = (fn: string, model: string, prices: ReadonlyArray<PriceOverride>): ReadonlyArray<Dated> =>
-  prices
+const history = (fn: string, model: string, prices: ReadonlyArray<PriceOverride>): ReadonlyArray<Dated> => {
+  const dated = prices
     .map((price): Dated => ({ from: check(fn, model, price), price: { ...price, source: price.source ?? "custom" } }))
     .toSorted((a, b) => b.from - a.from)
+  if (dated.length === 0) throw new RangeError(`${fn}: ${model} has no price; expected at least one.`)
+  const twice = dated.find(({ from }, n) => dated[n - 1]?.from === from)
+  if (twice !== undefined) {
+    throw new RangeError(
+      `${fn}: ${model}: from is ${twice.price.from ?? "missing"} twice; expected a day for each price.`
+    )
+  }
+  return dated
+}
 
 // -----------------------------------------------------------------------------
 // validation
 // -----------------------------------------------------------------------------
 
 const kinds: ReadonlyArray<TokenKind> = ["input", "output", "cacheRead", "cacheWrite5m", "cacheWrite1h"]
+const sources: ReadonlyArray<unknown> = ["official", "third-party", "custom"] satisfies ReadonlyArray<Source>
 const rateFields: ReadonlySet<string> = new Set([...kinds, "thirdParty"])
 const priceFields: ReadonlySet<string> = new Set([
   ...rateFields,
@@ -200,44 +278,73 @@ const priceFields: ReadonlySet<string> = new Set([
 ])
 
 /** Throws on what is no price; answers the instant from which it holds. */
-const check = (fn: string, model: string, price: PriceOverride): number => {
+const check = (fn: string, model: string, price: unknown): number => {
   const fail = (field: string, value: unknown, expected: string): never => {
-    throw new RangeError(`${fn}: ${model}: ${field} is ${String(value)}; expected ${expected}.`)
+    throw new RangeError(`${fn}: ${model}: ${field} is ${show(value)}; expected ${expected}.`)
   }
-  const amount = (field: string, value: number | undefined) => {
+  const amount = (field: string, value: unknown) => {
     if (!(Number.isFinite(value) && Number(value) >= 0)) fail(field, value, "a finite number of zero or more")
   }
-  const known = (prefix: string, value: object, fields: ReadonlySet<string>) => {
-    for (const field of Object.keys(value)) {
-      if (!fields.has(field)) fail(`${prefix}${field}`, "unknown", `one of ${[...fields].join(", ")}`)
-    }
-  }
-  const each = (prefix: string, rates: Rates) => {
+  const record = (field: string, value: unknown): Readonly<Record<string, unknown>> =>
+    isRecord(value) ? value : fail(field, value, "an object")
+  const each = (prefix: string, rates: Readonly<Record<string, unknown>>) => {
     for (const kind of kinds) {
       // Without these two no request could be priced; the others may stay unknown.
       const required = kind === "input" || kind === "output"
       if (required || rates[kind] !== undefined) amount(`${prefix}${kind}`, rates[kind])
     }
+    const { thirdParty } = rates
+    // A wrong kind here would be overlooked by every cost.
+    if (thirdParty !== undefined && !(Array.isArray(thirdParty) && thirdParty.every((kind) => kinds.includes(kind)))) {
+      fail(`${prefix}thirdParty`, thirdParty, `a list of ${kinds.join(", ")}`)
+    }
   }
-  known("", price, priceFields)
-  each("", price)
-  for (const name of ["batch", "fast"] as const) {
-    const rates = price[name]
-    if (rates === undefined) continue
-    known(`${name}.`, rates, rateFields)
-    each(`${name}.`, rates)
+  const rates = (name: string, value: unknown) => {
+    const given = record(name, value)
+    known(`${fn}: ${model}`, `${name}.`, given, rateFields)
+    each(`${name}.`, given)
   }
-  if (price.above !== undefined) {
-    amount("above.promptTokens", price.above.promptTokens)
-    known("above.rates.", price.above.rates, rateFields)
-    each("above.rates.", price.above.rates)
+  const given = record("a price", price)
+  known(`${fn}: ${model}`, "", given, priceFields)
+  each("", given)
+  const { above, from, source, webSearch } = given
+  for (const name of ["batch", "fast"]) if (given[name] !== undefined) rates(name, given[name])
+  if (above !== undefined) {
+    const { promptTokens, rates: over, ...rest } = record("above", above)
+    amount("above.promptTokens", promptTokens)
+    rates("above.rates", over)
+    known(`${fn}: ${model}`, "above.", rest, new Set(["promptTokens", "rates"]))
   }
-  if (price.webSearch !== undefined) amount("webSearch", price.webSearch)
-  if (price.from === undefined) return Number.NEGATIVE_INFINITY
-  const from = Date.parse(price.from)
+  if (webSearch !== undefined) amount("webSearch", webSearch)
+  if (source !== undefined && !sources.includes(source)) fail("source", source, `one of ${sources.join(", ")}`)
+  if (from === undefined) return Number.NEGATIVE_INFINITY
+  const day = typeof from === "string" ? Date.parse(from) : Number.NaN
   // Only a day that exists is written the same way again.
-  const isDay = Number.isFinite(from) && new Date(from).toISOString().slice(0, 10) === price.from
-  return isDay ? from : fail("from", price.from, "a day such as 2026-10-07")
+  const isDay = Number.isFinite(day) && new Date(day).toISOString().slice(0, 10) === from
+  return isDay ? day : fail("from", from, "a day such as 2026-10-07")
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+const known = (where: string, prefix: string, value: object, fields: ReadonlySet<string>): void => {
+  for (const field of Object.keys(value)) {
+    if (!fields.has(field)) {
+      throw new RangeError(`${where}: ${prefix}${field} is unknown; expected one of ${[...fields].join(", ")}.`)
+    }
+  }
+}
+
+const show = (value: unknown): string =>
+  Array.isArray(value) ? `[${value.join(", ")}]` : isRecord(value) ? "an object" : String(value)
+
+const parse = (fn: string, text: string): unknown => {
+  try {
+    // Editors on Windows begin a file with a mark that JSON does not know.
+    return JSON.parse(text.replace(/^\uFEFF/, ""))
+  } catch (error) {
+    throw new RangeError(`${fn}: the text is no JSON: ${error instanceof Error ? error.message : String(error)}.`)
+  }
 }
 
 /** The built-in prices. @category table @since 0.1.0 */

@@ -5,6 +5,7 @@
  * parameter that this library never heard of goes out as it is. No message ever holds the text of a prompt.
  */
 import type {
+  Message,
   MessageCountTokensParams,
   MessageCreateParamsBase,
   MessageParam,
@@ -120,6 +121,26 @@ export const resolveCount = (
   if (typeof model !== "string") return model
   return withRest<CountTokensParams>(request, { model, messages }, messageOnly)
 }
+
+/** The same request for another model, of no longer an answer than that one gives. @internal */
+export const forModel = (resolved: Resolved, model: string): Resolved => {
+  const most = Model.lookup(model)?.maxOutput
+  return resolved.max_tokens === undefined || most === undefined || resolved.max_tokens <= most
+    ? { ...resolved, model }
+    : { ...resolved, model, max_tokens: most }
+}
+
+/** The tokens of a usage that count towards rate limits: what is read from the prompt cache does not. @internal */
+export const countedTokens = (usage: Message["usage"]): {
+  readonly inputTokens: number
+  readonly outputTokens: number
+} => ({
+  inputTokens: finite(usage.input_tokens) + finite(usage.cache_creation_input_tokens),
+  outputTokens: finite(usage.output_tokens)
+})
+
+/** What a server tells is counted where it is a number. */
+const finite = (tokens: unknown): number => Number.isFinite(tokens) ? Number(tokens) : 0
 
 /** How long a whole call may take, in milliseconds, where nobody said. @category combinators @since 0.1.0 */
 export const totalTimeout = (max_tokens: number | undefined): number =>

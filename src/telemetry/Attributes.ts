@@ -13,11 +13,18 @@ export const attemptSpan = "POST"
 export const waitSpan = (kind: WaitKind) => `claude.wait ${kind}`
 export const retryEvent = "claude.retry"
 export const firstContentEvent = "claude.first_content"
+export const fallbackEvent = "claude.fallback"
+export const circuitLog = "claude.circuit.transition"
+export const budgetExceededLog = "claude.budget.exceeded"
+export const budgetUnpricedLog = "claude.budget.unpriced"
+export const budgetThresholdLog = "claude.budget.threshold"
+export const rateLimitLowLog = "claude.ratelimit.low"
+export const storeUnavailableLog = "claude.store.unavailable"
 export const inferenceDetails = "gen_ai.client.inference.operation.details"
 export const exceptionLog = "gen_ai.client.operation.exception"
 
 /** What a call waits for before it is sent. */
-export type WaitKind = "concurrency" | "backoff"
+export type WaitKind = "concurrency" | "rate_limit" | "backoff"
 
 /** How a call ended. */
 export type Outcome = "success" | "error" | "cancelled"
@@ -88,6 +95,23 @@ export const tag = (name: string) => `claude.tag.${name}`
 export const telemetrySignal = "claude.telemetry.signal"
 export const telemetryReason = "claude.telemetry.reason"
 export const retryReasonLabel = "claude.retry.reason"
+export const cacheOutcome = "claude.cache.outcome"
+/** Which model answered, where, after a fallback. */
+export const servedBy = "claude.fallback.served_by"
+export const circuitKey = "claude.circuit.key"
+export const circuitFrom = "claude.circuit.from"
+export const circuitTo = "claude.circuit.to"
+export const rateLimitKind = "claude.ratelimit.kind"
+export const budgetName = "claude.budget.name"
+export const storeName = "claude.store.name"
+
+/** What a response cache answered: what was kept, nothing, or what somebody else was asking for already. */
+export type CacheOutcome = "hit" | "miss" | "shared"
+
+// of the event claude.fallback
+export const fallbackFrom = "from"
+export const fallbackTo = "to"
+export const fallbackReason = "reason"
 
 // of the event and the log claude.retry
 export const retryAttempt = "attempt"

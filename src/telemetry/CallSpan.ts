@@ -43,6 +43,21 @@ export interface Progress {
   readonly envelope?: Message | undefined
 }
 
+/** What one attempt was billed. @internal */
+export interface Bill {
+  /** The model that answered. */
+  readonly model: string
+  readonly usage: Message["usage"]
+  /** Nothing where the price is unknown. */
+  readonly cost: Cost.Cost | undefined
+}
+
+/** How an attempt ended. @internal */
+export interface Settled {
+  readonly bill: Bill | undefined
+  readonly error: ClaudeError.ClaudeError | undefined
+}
+
 /** One call. @internal */
 export class CallSpan {
   readonly span: Tracer.Span
@@ -54,11 +69,16 @@ export class CallSpan {
   cost: Cost.Cost | undefined
   requestId: string | undefined
 
-  private readonly telemetry: CallTelemetry
   private readonly info: CallInfo
+  /** Of the target that the call is for by now. */
+  private telemetry: CallTelemetry
+  private model: string
   private readonly context: Context.Context<never>
   private readonly clock: Clock.Clock
-  private readonly series: RequestSeries
+  private series: RequestSeries
+  private readonly activeStreams: Metric.Gauge<number>
+  private cacheOutcome: Attributes.CacheOutcome | undefined
+  private servedBy: string | undefined
   private unpriced = false
   private reasoning = 0
   private waited = 0
@@ -85,8 +105,10 @@ export class CallSpan {
     this.startedAt = this.clock.currentTimeMillisUnsafe()
     // A span that is not timed began at zero.
     this.begun = span.status.startTime || this.clock.currentTimeNanosUnsafe()
+    this.model = info.model
     this.series = telemetry.series(info.model, info.operation)
-    if (info.stream) this.add(this.series.activeStreams, 1)
+    this.activeStreams = this.series.activeStreams
+    if (info.stream) this.add(this.activeStreams, 1)
   }
 
   /** Trace context for one attempt's headers. */
@@ -107,12 +129,39 @@ export class CallSpan {
   }
 
   /** It is over: a span is made of it when it took any time. */
-  dequeued(since: bigint, outcome: "granted" | "cancelled" | "deadline"): Effect.Effect<void> {
+  dequeued(
+    since: bigint,
+    kind: Attributes.WaitKind,
+    outcome: "granted" | "cancelled" | "deadline"
+  ): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.add(this.series.queueDepth, -1)
       this.telemetry.queue.depth--
-      return this.waitSpan("concurrency", since, outcome)
+      return this.waitSpan(kind, since, outcome)
     })
+  }
+
+  /** The call goes on to another model, or another endpoint. */
+  failsOver(telemetry: CallTelemetry, model: string, error: ClaudeError.ClaudeError | undefined): Effect.Effect<void> {
+    return Effect.map(this.backedOff("granted"), () => {
+      const facts = {
+        [Attributes.fallbackFrom]: target(this.telemetry, this.model),
+        [Attributes.fallbackTo]: target(telemetry, model),
+        [Attributes.fallbackReason]: error?.reason._tag ?? "refusal"
+      }
+      this.telemetry = telemetry
+      this.model = model
+      this.series = telemetry.series(model, this.info.operation)
+      this.chunks = undefined
+      this.servedBy = target(telemetry, model)
+      this.write(() => this.span.event(Attributes.fallbackEvent, this.clock.currentTimeNanosUnsafe(), facts))
+    })
+  }
+
+  /** What the response cache said to it; a message that was kept is its answer. */
+  cached(outcome: Attributes.CacheOutcome, message: Message | undefined): void {
+    this.cacheOutcome = outcome
+    this.message = message ?? this.message
   }
 
   /** A retry is about to be waited for. */
@@ -189,10 +238,10 @@ export class CallSpan {
   }
 
   /** An attempt has ended, and this is how far it came. */
-  settled(span: Tracer.Span, { envelope }: Progress, exit: Exit.Exit<unknown, unknown>): void {
+  settled(span: Tracer.Span, { envelope }: Progress, exit: Exit.Exit<unknown, unknown>): Settled {
     this.add(this.series.activeRequests, -1)
     this.message = envelope ?? this.message
-    if (envelope !== undefined) this.bill(envelope)
+    const bill = envelope === undefined ? undefined : this.bill(envelope)
     const error = errorOf(exit)
     const outcome = Exit.isSuccess(exit) ? "success" : error !== undefined || Exit.hasDies(exit) ? "error" : "cancelled"
     const type = outcome === "error" ? error?.type ?? unknownError : ""
@@ -203,6 +252,7 @@ export class CallSpan {
       if (error?.requestId !== undefined) span.attribute(Attributes.requestId, error.requestId)
     })
     this.finish(span, outcome, exit, this.clock.currentTimeNanosUnsafe())
+    return { bill, error }
   }
 
   /** The call has ended. `message` is the whole answer, for those who capture content. */
@@ -221,12 +271,16 @@ export class CallSpan {
       // Who leaves a stream may do so with a failure of its own, which is none of the call's.
       const error = outcome === "error" ? errorOf(exit) : undefined
       const type = outcome === "error" ? error?.type ?? unknownError : ""
-      if (this.info.stream) this.add(this.series.activeStreams, -1)
+      if (this.info.stream) this.add(this.activeStreams, -1)
       this.write(() => {
         const { attempts, cost, message, reasoning, usage, waited } = this
         const requestId = error?.requestId ?? this.requestId
         const firstContent = this.info.streamed ? this.firstContent : undefined
         const facts = { outcome, type, attempts, waited, requestId, message, usage, reasoning, cost, firstContent }
+        if (this.cacheOutcome !== undefined) this.span.attribute(Attributes.cacheOutcome, this.cacheOutcome)
+        if (this.servedBy !== undefined && outcome === "success") {
+          this.span.attribute(Attributes.servedBy, this.servedBy)
+        }
         for (const [name, value] of Object.entries(atEnd(facts))) this.span.attribute(name, value)
       })
       if (this.info.operation === "chat") this.measure(this.secondsAt(now), type)
@@ -241,12 +295,12 @@ export class CallSpan {
 
   // ---------------------------------------------------------------------------
 
-  private bill(envelope: Message): void {
+  private bill(envelope: Message): Bill {
     const { usage } = envelope
     this.usage = Failure.addUsage(this.usage, usage)
     this.reasoning += usage.output_tokens_details?.thinking_tokens ?? 0
     // Other platforms answer with Anthropic's ids at prices of their own: there the id that was asked for decides.
-    const priced = this.telemetry.provider === "anthropic" ? envelope.model : this.info.model
+    const priced = this.telemetry.provider === "anthropic" ? envelope.model : this.model
     const cost = Cost.of(this.telemetry.pricing, priced, usage, this.startedAt)
     if (cost === undefined) this.unpriced = true
     // A sum with an unknown part is unknown.
@@ -255,6 +309,7 @@ export class CallSpan {
       : this.cost === undefined
       ? cost
       : Cost.add(this.cost, cost)
+    return { model: envelope.model, usage, cost }
   }
 
   private measure(lasted: number, type: string): void {
@@ -284,7 +339,9 @@ export class CallSpan {
       const { components, source } = this.cost
       for (const component of Cost.componentNames) {
         const amount = components[component]
-        if (amount !== undefined && amount > 0) this.record(series.cost(component, source), amount)
+        if (amount !== undefined && amount > 0) {
+          this.record(series.cost(component, source, this.telemetry.tenantLabel(this.info.tenant)), amount)
+        }
       }
     } else if (this.unpriced) this.record(series.unpriced, 1)
   }
@@ -402,6 +459,9 @@ export class CallSpan {
     metric.updateUnsafe(value, this.context)
   }
 }
+
+/** A model at an endpoint, as spans name it. */
+const target = ({ server }: CallTelemetry, model: string): string => `${model} at ${server.address}`
 
 /** A defect's `error.type`. */
 const unknownError = "_OTHER"

@@ -18,6 +18,8 @@ export interface TelemetryOptions {
   readonly content?: Content.ContentOptions | undefined
   /** Sends `traceparent` with each attempt, so that spans of the API can join. @default true */
   readonly propagate?: boolean | undefined
+  /** Labels the cost with its tenant: the first hundred of them, then "other". @default false */
+  readonly tenants?: boolean | undefined
 }
 
 /** What calls of one client have in common. @internal */
@@ -29,12 +31,19 @@ export interface CallTelemetry {
   readonly series: (model: string, operation: Operation) => RequestSeries
   /** Calls that wait for their turn. */
   readonly queue: { depth: number }
+  /** A tenant as a label, or none. */
+  readonly tenantLabel: (tenant: string | undefined) => string
   /** What a metric needs of a fiber's context. */
   readonly metricContext: (context: Context.Context<never>) => Context.Context<never>
 }
 
+/** How many tenants are told apart in metrics. */
+const TENANTS = 100
+
 /** @internal */
-export const make = (options: Omit<CallTelemetry, "series" | "metricContext" | "queue">): CallTelemetry => {
+export const make = (
+  options: Omit<CallTelemetry, "series" | "metricContext" | "queue" | "tenantLabel">
+): CallTelemetry => {
   const common = {
     [Attributes.providerName]: options.provider,
     [Attributes.serverAddress]: options.server.address,
@@ -42,8 +51,14 @@ export const make = (options: Omit<CallTelemetry, "series" | "metricContext" | "
   }
   const kept = { chat: new Map<string, RequestSeries>(), countTokens: new Map<string, RequestSeries>() }
   let small: Context.Context<never> | undefined
+  const tenants = new Set<string>()
   return {
     ...options,
+    tenantLabel: (tenant) => {
+      if (tenant === undefined || options.options.tenants !== true) return ""
+      if (tenants.size < TENANTS) tenants.add(tenant)
+      return tenants.has(tenant) ? tenant : Model.OTHER
+    },
     metricContext: (context) => {
       const registry = Context.get(context, Metric.MetricRegistry)
       const attributes = Context.get(context, Metric.CurrentMetricAttributes)

@@ -102,6 +102,26 @@ const outputTokenRate = histogram(
   [1, 2, 5, 10, 20, 40, 60, 80, 100, 150, 200, 400]
 )
 const cost = counter("claude.client.cost", "{USD}", "What calls cost, by component")
+const level = gauge("claude.client.concurrency.level", "{request}", "How many requests may be in flight")
+const rateLimit = gauge("claude.ratelimit.limit", "{token}", "What a rate limit allows in its window")
+const rateRemaining = gauge("claude.ratelimit.remaining", "{token}", "What is left of a rate limit")
+const rateReset = gauge("claude.ratelimit.reset", "s", "Time until a rate limit is whole again, as last told")
+const circuitState = gauge("claude.circuit.state", "{state}", "A circuit: 0 closed, 1 half-open, 2 open")
+const circuitTransitions = counter("claude.circuit.transitions", "{transition}", "Circuits that moved")
+const budgetLimit = gauge("claude.budget.limit", "{USD}", "What a budget allows in its window")
+const budgetRemaining = gauge("claude.budget.remaining", "{USD}", "What is left of a budget, less what is reserved")
+const budgetRejections = counter("claude.budget.rejections", "{request}", "Calls that a budget turned away")
+const storeUnavailable = counter(
+  "claude.store.unavailable",
+  "{request}",
+  "Questions that a shared store did not answer"
+)
+const cacheLookups = counter("claude.cache.lookups", "{request}", "Calls that asked the response cache, by its answer")
+const promptCacheMisses = counter(
+  "claude.prompt_cache.misses",
+  "{request}",
+  "Calls whose marked prefix had been cached, and that did not hit"
+)
 const overflow = counter("claude.telemetry.overflow", "{event}", "What telemetry could not record, by reason")
 
 const componentLabels: Readonly<Record<keyof Components, string>> = {
@@ -125,6 +145,9 @@ const keep = <A>(make: (label: string) => A): (label: string) => A => {
     return value
   }
 }
+
+const byKind = (gauge: (labels: Labels) => Gauge): (kind: string) => (model: string) => Gauge =>
+  keep((kind) => keep((model) => gauge({ [Attributes.rateLimitKind]: kind, [Attributes.requestModel]: model })))
 
 const withError = (metric: (labels: Labels) => Histogram, labels: Labels): (error: string) => Histogram =>
   keep((error) => metric(error === "" ? labels : { ...labels, [Attributes.errorType]: error }))
@@ -175,7 +198,8 @@ export class ResponseSeries {
   readonly attempts: (outcomeAndError: string) => Counter
   /** Counted with nothing where no usage was received, so that every operation is in them. */
   readonly unknownUsage: ReadonlyArray<Counter>
-  readonly cost: (component: keyof Components, source: Pricing.Source) => Counter
+  /** Of a tenant, or of all where that is "". */
+  readonly cost: (component: keyof Components, source: Pricing.Source, tenant: string) => Counter
   readonly unpriced: Counter
 
   constructor(request: Labels, model: string) {
@@ -207,10 +231,38 @@ export class ResponseSeries {
       })
     })
     const models = model === "" ? onlyModel : { ...onlyModel, [Attributes.responseModel]: model }
-    const costs = keep((source) =>
-      keep((component) => cost({ ...models, [Attributes.costComponent]: component, [Attributes.costSource]: source }))
+    const costs = keep((tenant) =>
+      keep((source) =>
+        keep((component) =>
+          cost({
+            ...models,
+            [Attributes.costComponent]: component,
+            [Attributes.costSource]: source,
+            ...(tenant === "" ? undefined : { [Attributes.tenant]: tenant })
+          })
+        )
+      )
     )
-    this.cost = (component, source) => costs(source)(componentLabels[component])
+    this.cost = (component, source, tenant) => costs(tenant)(source)(componentLabels[component])
     this.unpriced = lost("cost", "unpriced")
   }
+}
+
+/** The series of admission, which belong to a client. @internal */
+export class AdmissionSeries {
+  readonly level = keep((model) => level({ [Attributes.requestModel]: model }))
+  readonly limit = byKind(rateLimit)
+  readonly remaining = byKind(rateRemaining)
+  readonly reset = byKind(rateReset)
+  readonly circuitState = keep((key) => circuitState({ [Attributes.circuitKey]: key }))
+  readonly transitions = keep((move) => {
+    const [from, to] = move.split(" ")
+    return circuitTransitions({ [Attributes.circuitFrom]: from!, [Attributes.circuitTo]: to! })
+  })
+  readonly budgetLimit = keep((name) => budgetLimit({ [Attributes.budgetName]: name }))
+  readonly budgetRemaining = keep((name) => budgetRemaining({ [Attributes.budgetName]: name }))
+  readonly budgetRejections = keep((name) => budgetRejections({ [Attributes.budgetName]: name }))
+  readonly storeUnavailable = keep((name) => storeUnavailable({ [Attributes.storeName]: name }))
+  readonly cache = keep((outcome) => cacheLookups({ [Attributes.cacheOutcome]: outcome }))
+  readonly promptCacheMissed = keep((model) => promptCacheMisses({ [Attributes.requestModel]: model }))
 }

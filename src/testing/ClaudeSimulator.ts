@@ -6,7 +6,7 @@
  * /v1/messages/count_tokens, GET /v1/models and /v1/models/{id}. Closing its scope destroys every connection.
  *
  * The surprise: it is a real server on the machine's timers, so under TestClock its pauses still take real time.
- * Requests that it refuses by itself (401, 400, 404, 429, 529) use up no scripted answer.
+ * Requests that it refuses by itself (401, 400, 404, 429, 529, an outage) use up no scripted answer.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -42,6 +42,12 @@ export type Endpoint = SimulatedRequest.Endpoint
 /** What a window allows. @category models @since 0.1.0 */
 export type RateLimits = RateLimit.RateLimits
 
+/** How many messages are answered at once. @category models @since 0.2.0 */
+export type Capacity = Exchange.Capacity
+
+/** How a server is down. @category models @since 0.2.0 */
+export type Outage = Exchange.Outage
+
 /**
  * Answers in order, then the simulator's `otherwise`; or a function of the request and of how many came before it.
  *
@@ -68,12 +74,14 @@ export class ClaudeSimulator extends Context.Service<ClaudeSimulator, {
   /** Waits until the log is as the predicate wants it. */
   readonly logWhen: (predicate: (log: Log) => boolean) => Effect.Effect<Log>
   /** From now on, as many messages in flight are answered; more get a 529. */
-  readonly setCapacity: (capacity: number) => Effect.Effect<void>
+  readonly setCapacity: (capacity: Capacity) => Effect.Effect<void>
   /** Other limits, with full buckets; `undefined` lifts them. */
   readonly setRateLimits: (limits: RateLimits | undefined) => Effect.Effect<void>
+  /** Destroys every open connection as it begins, and refuses all that comes until it is over (`false`). */
+  readonly setOutage: (outage: Outage) => Effect.Effect<void>
   /** Destroys every open connection, as a restart would. The server goes on listening. */
   readonly dropConnections: Effect.Effect<void>
-  /** Forgets scripts and log, and goes back to the options' limits and capacity. */
+  /** Forgets scripts and log, ends an outage, and goes back to the options' limits and capacity. */
   readonly reset: Effect.Effect<void>
 }>()("effect-claude/testing/ClaudeSimulator") {}
 
@@ -86,7 +94,7 @@ export interface Options {
   /** Enforced on messages, and told in their headers. @default none */
   readonly rateLimits?: RateLimits | undefined
   /** How many messages are answered at once; more get a 529. @default Infinity */
-  readonly capacity?: number | undefined
+  readonly capacity?: Capacity | undefined
   /** Before the headers of every answer. @default 0 */
   readonly latency?: Duration.Input | undefined
   /** The models that there are: others are 404. @default a few, and any other is answered too */
@@ -107,8 +115,9 @@ export const make = (options: Options = {}): Effect.Effect<ClaudeSimulator["Serv
     const run = Effect.runCallbackWith(yield* Effect.context<never>())
     const recorder = SimulatorLog.make(options.logLimit ?? 10_000)
     const otherwise = options.otherwise ?? Answer.hello
-    const initial = () => ({
-      capacity: options.capacity ?? Infinity,
+    const initial = (): Pick<Exchange.Shared, "capacity" | "outage" | "rateLimit" | "scripts"> => ({
+      capacity: Exchange.capacity(options.capacity ?? Infinity),
+      outage: false,
       rateLimit: rateLimit(options.rateLimits),
       scripts: { messages: script(options.answers ?? []), count_tokens: script([]), models: script([]) }
     })
@@ -134,11 +143,17 @@ export const make = (options: Options = {}): Effect.Effect<ClaudeSimulator["Serv
       logWhen: (predicate) => logWhen(recorder, predicate),
       setCapacity: (capacity) =>
         Effect.sync(() => {
-          shared.capacity = capacity
+          shared.capacity = Exchange.capacity(capacity)
         }),
       setRateLimits: (limits) =>
         Effect.sync(() => {
           shared.rateLimit = rateLimit(limits)
+        }),
+      setOutage: (outage) =>
+        Effect.suspend(() => {
+          const wasDown = shared.outage !== false
+          shared.outage = Exchange.outage(outage)
+          return wasDown || outage === false ? Effect.void : dropConnections
         }),
       dropConnections,
       reset: Effect.sync(() => {

@@ -1,8 +1,8 @@
 /**
  * One request, from its arrival to the close of its response.
  *
- * The order is the API's: path, credential, body, capacity, rate limits; then the script is asked, so that a refusal
- * uses up no scripted answer.
+ * The order is the API's: an outage, path, credential, body, capacity, rate limits; then the script is asked, so that a
+ * refusal uses up no scripted answer.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -16,6 +16,30 @@ import * as SimulatedModels from "./SimulatedModels.ts"
 import * as SimulatedRequest from "./SimulatedRequest.ts"
 import type * as SimulatorLog from "./SimulatorLog.ts"
 
+/**
+ * How many messages are answered at once; more get a 529.
+ *
+ * With a `slowdown`, what is before the first content takes longer as the last quarter of the places fills, up to so
+ * many times as long when all are taken (2: twice). An answer's own effect takes as long as it does.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Capacity = number | {
+  readonly limit: number
+  /** @default 1, no slower */
+  readonly slowdown?: number | undefined
+}
+
+/**
+ * Down (`true`): every request's connection is reset before a response. An HTTP status: that is the answer to all, as
+ * of a proxy before a server that is down.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Outage = boolean | number
+
 /** What all exchanges of a simulator share; it changes while it runs. @category models @since 0.1.0 */
 export interface Shared {
   readonly recorder: SimulatorLog.Recorder
@@ -23,7 +47,9 @@ export interface Shared {
   readonly latencyMillis: number
   readonly models: ReadonlyArray<SimulatedModels.SimulatedModel> | undefined
   readonly scripts: { [K in SimulatedRequest.Endpoint]: Script }
-  capacity: number
+  capacity: { readonly limit: number; readonly slowdown: number }
+  /** What all are answered while it lasts. */
+  outage: Answer.Answer | false
   rateLimit: RateLimit.RateLimit | undefined
   /** Those under way: calling one cuts its connection. */
   readonly open: Set<() => void>
@@ -39,6 +65,22 @@ export interface Shared {
 export type Script = (
   request: SimulatedRequest.SimulatedRequest
 ) => Answer.Answer | Effect.Effect<Answer.Answer> | undefined
+
+/** @category constructors @since 0.2.0 */
+export const capacity = (capacity: Capacity): Shared["capacity"] => {
+  const { limit, slowdown = 1 } = typeof capacity === "number" ? { limit: capacity, slowdown: 1 } : capacity
+  if (!(limit >= 0)) throw new RangeError(`ClaudeSimulator: capacity must be 0 or more, got ${limit}`)
+  if (!(slowdown >= 1 && slowdown < Infinity)) {
+    throw new RangeError(`ClaudeSimulator: capacity.slowdown must be 1 or more, and finite, got ${slowdown}`)
+  }
+  return { limit, slowdown }
+}
+
+/** @category constructors @since 0.2.0 */
+export const outage = (outage: Outage): Shared["outage"] =>
+  typeof outage === "number"
+    ? Answer.error(outage, { message: "The service is down" })
+    : outage && Answer.reset("beforeHeaders")
 
 /** The API refuses more. */
 const maxBodyBytes = 32 * 1024 * 1024
@@ -85,7 +127,9 @@ export const handle = (shared: Shared, request: IncomingMessage, response: Serve
     if (response.destroyed) return
     const { body } = asked
     const plan = ResponsePlan.make(
-      shared.latencyMillis === 0 ? answer : { _tag: "Delayed", of: answer, millis: shared.latencyMillis },
+      shared.latencyMillis === 0 || answer === shared.outage
+        ? answer
+        : { _tag: "Delayed", of: answer, millis: shared.latencyMillis },
       {
         requestId,
         messageId: requestId.replace("req_", "msg_"),
@@ -96,7 +140,8 @@ export const handle = (shared: Shared, request: IncomingMessage, response: Serve
       }
     )
     outputTokens = plan.outputTokens
-    playback = Playback.play(response, plan, {
+    const paced = isAdmitted ? slowed(plan, slowness(shared.capacity, recorder.inFlight())) : plan
+    playback = Playback.play(response, paced, {
       "request-id": requestId,
       "anthropic-organization-id": organization,
       ...admission?.headers
@@ -119,6 +164,10 @@ export const handle = (shared: Shared, request: IncomingMessage, response: Serve
   const respond = (text: string) => {
     entry.body = parse(text)
     recorder.changed()
+    if (shared.outage !== false) {
+      recorder.refusedByOutage(entry)
+      return send(shared.outage)
+    }
     const endpoint = SimulatedRequest.route(entry.method, url.pathname)
     if (typeof endpoint !== "string") return send(endpoint)
     const refusal = SimulatedRequest.checkCredential(request.headers) ??
@@ -130,7 +179,7 @@ export const handle = (shared: Shared, request: IncomingMessage, response: Serve
 
     const asked: Asked = { body, inputTokens }
     if (endpoint === "messages") {
-      if (recorder.inFlight() >= shared.capacity) return send(Answer.error(529, { message: "Overloaded" }))
+      if (recorder.inFlight() >= shared.capacity.limit) return send(Answer.error(529, { message: "Overloaded" }))
       const verdict = shared.rateLimit?.admit(inputTokens, body.max_tokens ?? 0)
       if (verdict?._tag === "Exceeded") {
         return send(Answer.error(429, { message: verdict.message, headers: verdict.headers }))
@@ -171,6 +220,22 @@ export const handle = (shared: Shared, request: IncomingMessage, response: Serve
   request.on("end", () => {
     if (size <= maxBodyBytes) respond(Buffer.concat(chunks, size).toString("utf8"))
   })
+}
+
+/** How many times as long the first content takes with so many messages in flight. */
+const slowness = ({ limit, slowdown }: Shared["capacity"], inFlight: number): number => {
+  const taken = (inFlight / limit - 0.75) / 0.25
+  return slowdown === 1 ? 1 : 1 + (slowdown - 1) * Math.min(1, Math.max(0, taken))
+}
+
+/** The pauses before the first content, so many times as long. */
+const slowed = (plan: ResponsePlan.ResponsePlan, times: number): ResponsePlan.ResponsePlan => {
+  if (times === 1) return plan
+  const content = plan.steps.findIndex((step) => step._tag === "Write" && step.event === "content_block_delta")
+  const steps = plan.steps.map((step, at): ResponsePlan.Step =>
+    step._tag === "Pause" && (content === -1 || at < content) ? { ...step, millis: step.millis * times } : step
+  )
+  return { ...plan, steps }
 }
 
 interface Asked {

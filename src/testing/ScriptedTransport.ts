@@ -119,8 +119,10 @@ const play = Effect.fnUntraced(function*(
         break
       case "Head": {
         const headers = new Headers({ "request-id": "req_scripted", ...step.headers })
-        if (step.status >= 400) failed = { status: step.status, headers, body: "" }
-        else mailbox.respond({ status: step.status, headers })
+        if (step.status >= 400) {
+          failed = { status: step.status, headers, body: "" }
+          mailbox.refusal = failed
+        } else mailbox.respond({ status: step.status, headers })
         responded = true
         break
       }

@@ -52,6 +52,8 @@ export interface SimulatorLog {
   readonly maxInFlight: number
   /** How many answers the client did not wait for. */
   readonly earlyCloses: number
+  /** Requests that came in outages, and those of them that the client says are not its first attempt. */
+  readonly duringOutage: { readonly requests: number; readonly retries: number }
   /** Connections: now, and ever. */
   readonly sockets: { readonly open: number; readonly opened: number }
 }
@@ -67,6 +69,7 @@ export interface Recorder {
     readonly path: string
     readonly headers: IncomingHttpHeaders
   }) => Draft
+  readonly refusedByOutage: (entry: Draft) => void
   readonly admitted: () => void
   readonly released: () => void
   readonly inFlight: () => number
@@ -90,6 +93,7 @@ export const make = (limit: number): Recorder => {
   let inFlight = 0
   let maxInFlight = 0
   let earlyCloses = 0
+  let duringOutage = { requests: 0, retries: 0 }
   let open = 0
   let opened = 0
   let check: NodeJS.Immediate | undefined
@@ -101,6 +105,7 @@ export const make = (limit: number): Recorder => {
     inFlight,
     maxInFlight,
     earlyCloses,
+    duringOutage,
     sockets: { open, opened }
   })
   // Once a turn of the event loop: under load, a snapshot for every change would be quadratic.
@@ -135,6 +140,11 @@ export const make = (limit: number): Recorder => {
       if (entries.length >= 2 * limit) entries = entries.slice(-limit)
       changed()
       return entry
+    },
+    refusedByOutage: ({ attempt }) => {
+      const { requests, retries } = duringOutage
+      duringOutage = { requests: requests + 1, retries: retries + (attempt > 1 ? 1 : 0) }
+      changed()
     },
     admitted: () => {
       inFlight++
@@ -172,6 +182,7 @@ export const make = (limit: number): Recorder => {
       requests = 0
       maxInFlight = inFlight
       earlyCloses = 0
+      duringOutage = { requests: 0, retries: 0 }
       opened = open
     },
     watch: (look) => {

@@ -17,7 +17,7 @@ import * as Failure from "../Failure.ts"
 import * as Classify from "./Classify.ts"
 import { mailboxKey, makeFetch } from "./Dispatch.ts"
 import { Mailbox, type Producer } from "./Mailbox.ts"
-import { Transport, type TransportRequest } from "./Transport.ts"
+import { type ResponseHead, Transport, type TransportRequest } from "./Transport.ts"
 
 /**
  * Any client of the SDK's shape: `Anthropic`, `AnthropicBedrock`, `AnthropicVertex`, `AnthropicFoundry`.
@@ -77,6 +77,7 @@ export const make = Effect.fnUntraced(function*(
               (thrown) => {
                 // The SDK has dropped the token that was refused: a provider makes a new one for the second try.
                 if (refreshes && !refreshed && thrown?.status === 401) return start(true)
+                mailbox.refusal = refusalOf(thrown)
                 mailbox.fail(Classify.fromThrown(thrown, clock.currentTimeMillisUnsafe(), secrets(client)))
               }
             )
@@ -103,6 +104,12 @@ export const make = Effect.fnUntraced(function*(
     redact: (text) => Classify.redact(text, secrets(client))
   })
 })
+
+/** The SDK's errors of a status carry the response's headers. */
+const refusalOf = (thrown: unknown): ResponseHead | undefined => {
+  const { headers, status } = (thrown ?? {}) as { readonly headers?: unknown; readonly status?: unknown }
+  return typeof status === "number" && headers instanceof Headers ? { status, headers } : undefined
+}
 
 /** Two parameters travel as headers: the SDK's own `create` moves them, its `post` does not. */
 const withHeaderParams = (body: TransportRequest["body"], headers: TransportRequest["headers"]) => {

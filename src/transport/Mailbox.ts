@@ -28,6 +28,8 @@ const endOfBody: Read = Effect.succeed([])
 
 /** @internal */
 export class Mailbox implements Exchange {
+  /** The head of a response that was an error. */
+  refusal: ResponseHead | undefined
   private producer: Producer | undefined
   private head: ResponseHead | undefined
   private error: ClaudeError | undefined

@@ -32,6 +32,8 @@ export interface Exchange {
   readonly pull: Effect.Effect<ReadonlyArray<Uint8Array>, ClaudeError>
   /** Ends it: closes the socket and fails what waits, now and later. */
   readonly fail: (error: ClaudeError) => void
+  /** The head of a response that failed, where one came: it tells of rate limits. */
+  readonly refusal?: ResponseHead | undefined
   /** All that matters has arrived: the connection may be kept if the body ends soon. */
   readonly complete: () => void
 }

@@ -539,6 +539,143 @@ describe("limits", () => {
     }))
 })
 
+describe("a server whose capacity moves", () => {
+  it.live("takes longer before the first content as its last quarter of places fills, and no longer after it", () =>
+    Effect.gen(function*() {
+      const { logWhen, setCapacity, url } = yield* ClaudeSimulator.make({
+        capacity: { limit: 4, slowdown: 8 },
+        answers: () => Answer.text("done", { firstContent: "30 millis", delay: "30 millis" })
+      })
+      /** How long the last of so many takes to its first content, with the others held in flight. */
+      const time = (calls: number) =>
+        Effect.gen(function*() {
+          const before = Array.from({ length: calls - 1 }, () => post(url, { stream: true }))
+          yield* logWhen((log) => log.inFlight === calls - 1)
+          const start = performance.now()
+          yield* Effect.promise(async () => {
+            await (await post(url, { stream: true })).text()
+            await Promise.all(before.map(async (response) => (await response).text()))
+          })
+          yield* logWhen((log) => log.inFlight === 0)
+          return performance.now() - start
+        })
+      yield* time(1)
+      // Timers fire late, never early: the lower bound holds on any machine, and the upper ones are the slow case itself.
+      const [free, busy] = [yield* time(3), yield* time(4)]
+      assert.isAtLeast(busy, 8 * 60 - 4)
+      assert.isBelow(free, busy)
+      yield* setCapacity({ limit: 8, slowdown: 8 })
+      assert.isBelow(yield* time(4), busy)
+      yield* setCapacity(4)
+      assert.isBelow(yield* time(4), busy)
+    }))
+
+  it.live("answers 529 past a limit that slows down", () =>
+    Effect.gen(function*() {
+      const gate = yield* Deferred.make<void>()
+      const { logWhen, setCapacity, url } = yield* ClaudeSimulator.make({
+        capacity: { limit: 1, slowdown: 2 },
+        answers: () => Effect.as(Deferred.await(gate), Answer.text("done"))
+      })
+      const ask = Effect.promise(async () => (await post(url)).status)
+      const held = yield* Effect.forkChild(ask)
+      yield* logWhen((log) => log.inFlight === 1)
+      assert.strictEqual(yield* ask, 529)
+      yield* setCapacity({ limit: 2 })
+      const second = yield* Effect.forkChild(ask)
+      yield* logWhen((log) => log.inFlight === 2)
+      yield* Deferred.succeed(gate, undefined)
+      assert.deepStrictEqual([yield* Fiber.join(held), yield* Fiber.join(second)], [200, 200])
+    }))
+
+  it.live("refuses capacities that make no sense", () =>
+    Effect.gen(function*() {
+      for (const capacity of [-1, NaN, { limit: 4, slowdown: 0.5 }, { limit: NaN }, { limit: 4, slowdown: Infinity }]) {
+        const exit = yield* Effect.exit(ClaudeSimulator.make({ capacity }))
+        assert.match(String(exit), /RangeError.*capacity/)
+      }
+    }))
+})
+
+describe("an outage", () => {
+  it.live("cuts what is open, resets what comes, is counted apart, and ends when told", () =>
+    Effect.gen(function*() {
+      const { log, logWhen, setOutage, url } = yield* simulate(Answer.stall("afterHeaders"), Answer.text("scripted"))
+      const cut = yield* Effect.forkChild(Effect.promise(() => observe(url)))
+      yield* logWhen((log) => log.inFlight === 1)
+      yield* setOutage(true)
+      assert.strictEqual((yield* Fiber.join(cut)).end, "broken")
+      assert.strictEqual((yield* Effect.promise(() => observe(url))).response, undefined)
+      const client = clientOf(url).withOptions({ maxRetries: 1 })
+      yield* Effect.promise(() => client.messages.create(body).catch(() => {}))
+      yield* Effect.promise(() => client.models.list().catch(() => {}))
+      const { duringOutage, entries } = yield* logWhen((log) => log.entries.every(({ outcome }) => outcome === "cut"))
+      assert.deepStrictEqual(duringOutage, { requests: 5, retries: 2 })
+      assert.deepStrictEqual(new Set(entries.slice(1).map(({ status }) => status)), new Set([undefined]))
+      yield* setOutage(false)
+      assert.include((yield* Effect.promise(() => observe(url))).text, "scripted")
+      assert.deepInclude(yield* log, { requests: 7, duringOutage: { requests: 5, retries: 2 } })
+    }))
+
+  it.live("answers every endpoint with a status instead, without the usual latency", () =>
+    Effect.gen(function*() {
+      const { log, reset, setOutage, url } = yield* ClaudeSimulator.make({
+        latency: "1 minute",
+        rateLimits: { requests: 1 }
+      })
+      for (const status of [500, 503, 529]) {
+        yield* setOutage(status)
+        assert.strictEqual((yield* thrown(url)).status, status)
+        const models = yield* Effect.promise(() => clientOf(url).models.list().catch((error) => error))
+        assert.strictEqual(models.status, status)
+      }
+      assert.deepStrictEqual((yield* log).duringOutage, { requests: 6, retries: 0 })
+      assert.match(String(yield* Effect.exit(setOutage(200))), /RangeError/)
+      yield* reset
+      assert.deepStrictEqual((yield* log).duringOutage, { requests: 0, retries: 0 })
+    }))
+})
+
+describe("rate limit headers", () => {
+  it.live("come with answers, scripted errors and 429s, with resets to the millisecond in a short window", () =>
+    Effect.gen(function*() {
+      const limits = { requests: 2, inputTokens: 100_000, outputTokens: 100_000, tokens: 100_000 }
+      const { script, setRateLimits, url } = yield* ClaudeSimulator.make({
+        answers: [Answer.text("a"), Answer.error(500), Answer.text("b")],
+        rateLimits: { ...limits, window: "30 seconds" }
+      })
+      const seen = yield* Effect.forEach([200, 500, 429], (status) =>
+        Effect.promise(async () => {
+          const response = await post(url)
+          await response.text()
+          assert.strictEqual(response.status, status)
+          for (const kind of ["requests", "input-tokens", "output-tokens", "tokens"]) {
+            const of = (what: string) => response.headers.get(`anthropic-ratelimit-${kind}-${what}`) ?? ""
+            assert.strictEqual(of("limit"), kind === "requests" ? "2" : "100000")
+            assert.match(of("remaining"), /^\d+$/)
+            assert.match(of("reset"), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+            assert.isAtLeast(Date.parse(of("reset")), Date.now() - 10_000)
+          }
+          return response.headers
+        }))
+      assert.deepStrictEqual(seen.map((headers) => headers.get("anthropic-ratelimit-requests-remaining")), [
+        "1",
+        "0",
+        "0"
+      ])
+      // The bucket is full a window after it was empty; one request fits when half of that has passed.
+      const wait = Number(seen[2]!.get("retry-after-ms"))
+      assert.isTrue(wait > 10_000 && wait <= 15_000)
+      assert.strictEqual(seen[2]!.get("retry-after"), String(Math.ceil(wait / 1000)))
+
+      yield* setRateLimits({ requests: 7, window: "1 minute" })
+      yield* script([Answer.text("c")])
+      const { headers } = yield* Effect.promise(() => post(url))
+      assert.strictEqual(headers.get("anthropic-ratelimit-requests-limit"), "7")
+      assert.isFalse(headers.has("anthropic-ratelimit-tokens-limit"))
+    }))
+})
+
 describe("the log", () => {
   it.live("holds what was sent, without the credential, and when each thing happened", () =>
     Effect.gen(function*() {

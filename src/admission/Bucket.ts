@@ -1,0 +1,74 @@
+/**
+ * A token bucket: it holds at most `limit`, fills evenly over a window, and knows how long until an amount can be taken.
+ *
+ * Pure: the time is handed in. A level may be below zero, which is a debt: what was used beyond the estimate.
+ */
+
+/** @internal */
+export class Bucket {
+  limit: number
+  /** What was taken for calls that have not been settled. */
+  reserved = 0
+  /** What was ever taken, so that one can tell what was taken since. */
+  taken = 0
+  pausedUntil = Number.NEGATIVE_INFINITY
+  private window: number
+  private level: number
+  private at: number
+
+  constructor(limit: number, windowMillis: number, now: number) {
+    this.limit = limit
+    this.window = windowMillis
+    this.level = limit
+    this.at = now
+  }
+
+  /** How long until so much may be taken. More than the bucket holds waits until it is full. */
+  waitFor(amount: number, now: number): number {
+    const missing = Math.min(amount, this.limit) - this.levelAt(now)
+    // Refills are sums of fractions: a hair's breadth is none.
+    const wait = missing > 1e-9 * this.limit ? (missing * this.window) / this.limit : 0
+    return Math.max(wait, this.pausedUntil - now)
+  }
+
+  /** How long, at the least, until so much has been taken: by several calls, so more than the bucket holds. */
+  lasts(amount: number, now: number): number {
+    return Math.max(0, ((amount - this.levelAt(now)) * this.window) / this.limit, this.pausedUntil - now)
+  }
+
+  /** Takes it, whether it is there or not. */
+  take(amount: number, now: number): void {
+    this.level = this.levelAt(now) - amount
+    this.reserved += amount
+    this.taken += amount
+  }
+
+  /** A call that took `reserved` has used `used`. */
+  settle(reserved: number, used: number, now: number): void {
+    this.reserved -= reserved
+    this.level = Math.min(this.limit, this.levelAt(now) + reserved - used)
+  }
+
+  /** Holds no more than this. */
+  lower(level: number, now: number): void {
+    this.level = Math.min(this.levelAt(now), level)
+  }
+
+  resize(limit: number, windowMillis: number, now: number): void {
+    this.level = Math.min(limit, this.levelAt(now))
+    this.limit = limit
+    this.window = windowMillis
+  }
+
+  pause(until: number): void {
+    this.pausedUntil = Math.max(this.pausedUntil, until)
+  }
+
+  levelAt(now: number): number {
+    if (now > this.at) {
+      this.level = Math.min(this.limit, this.level + ((now - this.at) * this.limit) / this.window)
+      this.at = now
+    }
+    return this.level
+  }
+}

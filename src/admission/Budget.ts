@@ -1,0 +1,183 @@
+/**
+ * Money and tokens that calls may spend in a window of time, all together or each tenant.
+ *
+ * Before a call is sent, the most that it can cost is reserved; afterwards it is settled with what it did cost. A call
+ * that might overspend is refused, so a budget is kept however many calls run at once. The surprise: what running calls
+ * have reserved is not free to others, so a nearly spent budget refuses calls that would have fitted in the end.
+ */
+import * as Effect from "effect/Effect"
+import type * as ClaudeError from "../ClaudeError.ts"
+import * as Failure from "../Failure.ts"
+import type { Cost } from "../request/Cost.ts"
+import * as Estimate from "../request/Estimate.ts"
+import { type InputSize, isCount } from "../request/InputSize.ts"
+import type { Pricing } from "../request/Pricing.ts"
+import { Account, type BudgetEvent, exceeded, type Item, stateOf, told } from "./BudgetAccount.ts"
+import { type BudgetUnit, type ResolvedBudget, scaleOf } from "./BudgetOptions.ts"
+import * as BudgetStore from "./BudgetStore.ts"
+import type { StoreGuard } from "./StoreGuard.ts"
+import type * as Stores from "./Stores.ts"
+
+export type { BudgetEvent, BudgetState } from "./BudgetAccount.ts"
+export { type BudgetOptions, type BudgetUnit, resolve, type ResolvedBudget } from "./BudgetOptions.ts"
+
+// -----------------------------------------------------------------------------
+// models
+// -----------------------------------------------------------------------------
+
+/** A call that is about to be sent. @internal */
+export interface BudgetedCall {
+  readonly tenant: string | undefined
+  readonly model: string
+  readonly size: InputSize
+  readonly maxTokens: number
+  readonly now: number
+}
+
+/** What a call came to. @internal */
+export interface Spent {
+  readonly cost: Cost | undefined
+  /** All input, cached or not, and output; undefined where nobody knows. */
+  readonly tokens: number | undefined
+  /** Its cost is unknown, rather than nothing. */
+  readonly unpriced: boolean
+}
+
+/** What a call that was never billed came to: all that was reserved is given back. @internal */
+export const nothing: Spent = { cost: undefined, tokens: 0, unpriced: false }
+
+/** @internal */
+export interface Reservation {
+  /** Once: what follows the first changes nothing. */
+  readonly settle: (spent: Spent) => Effect.Effect<void>
+}
+
+/** @internal */
+export interface Budget {
+  /** Waits for a shared store at most as long as its guard does, and is not interrupted meanwhile. */
+  readonly reserve: (call: BudgetedCall) => Effect.Effect<Reservation, ClaudeError.ClaudeFatalError>
+}
+
+// -----------------------------------------------------------------------------
+// make
+// -----------------------------------------------------------------------------
+
+/** @internal */
+export interface BudgetSetup {
+  readonly pricing: Pricing
+  /** Where processes share their budgets. */
+  readonly shared?: { readonly store: Stores.BudgetStore; readonly guard: StoreGuard } | undefined
+  readonly onEvent?: ((event: BudgetEvent) => Effect.Effect<void>) | undefined
+  /** For gauges: what is neither spent nor reserved, in the budget's unit. */
+  readonly onLevel?:
+    | ((budget: string, limit: number, remaining: number, tenant: string | undefined) => void)
+    | undefined
+}
+
+/** @internal */
+export const make = (budgets: ReadonlyArray<ResolvedBudget>, setup: BudgetSetup): Budget => {
+  const { onEvent, onLevel, pricing, shared } = setup
+  if (budgets.length === 0) return { reserve: () => Effect.succeed(unlimited) }
+  const accounts = budgets.map((budget) => new Account(budget))
+  const books = BudgetStore.makeBooks(BudgetStore.makeMemory(), shared)
+  const inUsd = budgets.some(({ unit }) => unit === "USD")
+  const strict = budgets.find(({ unit, unpriced }) => unit === "USD" && unpriced === "refuse")
+
+  const level = ({ account, entry, tenant }: Item, spent: number) => {
+    const scale = account.scale
+    onLevel?.(account.budget.name, entry.limit / scale, Math.max(0, entry.limit - spent) / scale, tenant)
+  }
+
+  /** A failing listener is none of the call's business. */
+  const tell = (events: ReadonlyArray<BudgetEvent>): Effect.Effect<void> =>
+    onEvent === undefined || events.length === 0
+      ? Effect.void
+      : Effect.forEach(events, (event) => Effect.ignoreCause(Effect.suspend(() => onEvent(event))), { discard: true })
+
+  const reserve: Budget["reserve"] = (call) =>
+    Effect.suspend(() => {
+      const { maxTokens, model, now, size, tenant } = call
+      const most = inUsd ? Estimate.mostCost(pricing, model, size, maxTokens, now) : undefined
+      const missing = most?.missing
+      if (missing !== undefined && strict !== undefined) return Effect.fail(unknownPrice(strict.name, missing))
+      const items = accounts.map((account) => {
+        const isUsd = account.budget.unit === "USD"
+        const amount = isUsd ? nanos(most?.usd ?? 0) : whole(Estimate.most(size) + maxTokens)
+        return account.item(tenant, amount, now, isUsd && missing !== undefined)
+      })
+      // What is allowed without a price has nothing to reserve, and passes an exhausted budget too.
+      const asked = items.filter(({ entry, unpriced }) => entry.amount > 0 || !unpriced)
+      if (asked.length === 0) return Effect.succeed(reservation(items, model, false))
+      for (const { entry, watch } of asked) watch.open += entry.amount
+      return Effect.flatMap(books.reserve(asked.map(({ entry }) => entry), now), ({ reserved, shared }) => {
+        if (reserved._tag === "Reserved") {
+          for (const [index, item] of asked.entries()) level(item, reserved.spent[index] ?? 0)
+          return Effect.succeed(reservation(items, model, shared))
+        }
+        for (const { entry, watch } of asked) watch.open -= entry.amount
+        const item = asked[reserved.index]!
+        const first = !item.watch.told.has("Exceeded")
+        item.watch.told.add("Exceeded")
+        for (const each of items) each.account.keep(each)
+        const needed = item.entry.amount / item.account.scale
+        return Effect.andThen(
+          tell([{ _tag: "Exceeded", ...stateOf(item, reserved.spent), needed, first }]),
+          Effect.fail(exceeded(item, reserved.spent, now))
+        )
+      })
+    }).pipe(Effect.uninterruptible)
+
+  const reservation = (items: ReadonlyArray<Item>, model: string, shared: boolean): Reservation => {
+    let settled = false
+    return {
+      settle: (spent) =>
+        Effect.clockWith((clock) => {
+          if (settled) return Effect.void
+          settled = true
+          const now = clock.currentTimeMillisUnsafe()
+          const changes = items.map(({ account, entry }) => ({
+            entry,
+            spent: spentOf(account.budget.unit, spent) ?? entry.amount
+          }))
+          return Effect.flatMap(books.settle(changes, shared, now), (after) => {
+            const events: Array<BudgetEvent> = []
+            for (const [index, item] of items.entries()) {
+              item.watch.open -= item.entry.amount
+              // What a window that is over came to is nobody's warning.
+              if (item.entry.expiresAt <= now) continue
+              const total = after[index] ?? 0
+              level(item, total)
+              const unknown = spentOf(item.account.budget.unit, spent) === undefined
+              events.push(...told(item, Math.max(0, total - item.watch.open), unknown ? model : undefined))
+              item.account.keep(item)
+            }
+            return tell(events)
+          })
+        }).pipe(Effect.uninterruptible)
+    }
+  }
+
+  return { reserve }
+}
+
+const unlimited: Reservation = { settle: () => Effect.void }
+
+/** In the units of a store; undefined where nobody knows, which is never taken for nothing. */
+const spentOf = (unit: BudgetUnit, { cost, tokens, unpriced }: Spent): number | undefined => {
+  if (unit === "tokens") return isCount(tokens) ? whole(tokens) : undefined
+  if (isCount(cost?.amount)) return nanos(cost.amount)
+  return unpriced || tokens !== 0 ? undefined : 0
+}
+
+/** Whole nano-dollars, rounded up; the thousandth of one is what adding up fractions may leave over. */
+const nanos = (usd: number): number => whole(usd * scaleOf("USD") - 1e-3)
+
+const whole = (units: number): number => Math.min(Number.MAX_SAFE_INTEGER, Math.max(0, Math.ceil(units)))
+
+const unknownPrice = (budget: string, missing: string) =>
+  Failure.misconfigured(
+    "pricing",
+    `Budget ${JSON.stringify(budget)} is in USD, and ${missing}, so nobody knows what this call can cost. ` +
+      `Set the option pricing, as Pricing.make({ overrides }) or Pricing.fromFile(path) make it; ` +
+      `or let such calls pass uncounted with unpriced: "allow".`
+  )

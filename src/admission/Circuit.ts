@@ -1,0 +1,257 @@
+/**
+ * Stops hammering what is down: after too many failures the circuit of an endpoint and model opens, calls are turned
+ * away at once, and after a while one of them probes.
+ *
+ * What decides is effect's CircuitBreakerStore, in memory or shared; this says what counts as a failure, and sees to it
+ * that every admission is recorded. The surprise: without a shared store nothing is loaded until something has failed.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { Admission, CircuitBreakerError, CircuitBreakerStore, Transition } from "effect/persistence/CircuitBreaker"
+import * as Scope from "effect/Scope"
+import * as ClaudeError from "../ClaudeError.ts"
+import * as Failure from "../Failure.ts"
+import type { StoreGuard } from "./StoreGuard.ts"
+import type { StoreError } from "./Stores.ts"
+
+// -----------------------------------------------------------------------------
+// options
+// -----------------------------------------------------------------------------
+
+/** When a circuit opens, and for how long. @category options @since 0.2.0 */
+export interface CircuitOptions {
+  /** The part of the latest calls that failed at which it opens. @default 0.5 */
+  readonly failureRate?: number | undefined
+  /** How many of the latest calls are looked at. @default 20 */
+  readonly size?: number | undefined
+  /** How many there must be before it may open. @default 10 */
+  readonly minimumCalls?: number | undefined
+  /** How long it is open the first time; twice as long each time that its probe fails. @default "5 seconds" */
+  readonly openDuration?: Duration.Input | undefined
+  /** The longest that it is open, whatever the server says. @default "1 minute" */
+  readonly maxOpenDuration?: Duration.Input | undefined
+}
+
+/** @internal */
+export interface CircuitSettings {
+  readonly tripPolicy: {
+    readonly _tag: "Rate"
+    readonly threshold: number
+    readonly minimumCalls: number
+    readonly size: number
+  }
+  /** In milliseconds. */
+  readonly openDuration: number
+  readonly maxOpenDuration: number
+}
+
+const known = ["failureRate", "size", "minimumCalls", "openDuration", "maxOpenDuration"]
+
+/** Reads the options, naming the one that is wrong. @internal */
+export const resolve = (options: CircuitOptions = {}): CircuitSettings | ClaudeError.ClaudeFatalError => {
+  const refuse = (field: string, value: unknown, expected: string) =>
+    Failure.misconfigured(`circuit.${field}`, `circuit.${field} is ${String(value)}; expected ${expected}.`)
+  const unknown = Object.keys(options).find((key) => !known.includes(key))
+  if (unknown !== undefined) return refuse(unknown, "no option", `one of ${known.join(", ")}`)
+  const { failureRate = 0.5, maxOpenDuration = "1 minute", openDuration = "5 seconds", size = 20 } = options
+  const minimumCalls = options.minimumCalls ?? Math.min(10, size)
+  if (!(failureRate > 0 && failureRate <= 1)) return refuse("failureRate", failureRate, "a part above 0, up to 1")
+  if (!Number.isInteger(size) || size < 1) return refuse("size", size, "a whole number of calls from 1")
+  if (!Number.isInteger(minimumCalls) || minimumCalls < 1 || minimumCalls > size) {
+    return refuse("minimumCalls", minimumCalls, `a whole number of calls from 1 to size (${size})`)
+  }
+  const open = millis(openDuration)
+  const longest = millis(maxOpenDuration)
+  if (!(open > 0 && Number.isFinite(open))) return refuse("openDuration", openDuration, `a time such as "5 seconds"`)
+  if (!(longest >= open && Number.isFinite(longest))) {
+    return refuse("maxOpenDuration", maxOpenDuration, "a finite time no shorter than openDuration")
+  }
+  return {
+    tripPolicy: { _tag: "Rate", threshold: failureRate, minimumCalls, size },
+    openDuration: open,
+    maxOpenDuration: longest
+  }
+}
+
+const millis = (input: Duration.Input): number => {
+  const duration = Duration.fromInput(input)
+  return duration._tag === "None" ? Number.NaN : Duration.toMillis(duration.value)
+}
+
+// -----------------------------------------------------------------------------
+// make
+// -----------------------------------------------------------------------------
+
+/** A call that was let through. @internal */
+export interface Admitted {
+  /** How it went; told once, at the latest when its scope closes. Without an error, it went well. */
+  readonly ended: (error: ClaudeError.ClaudeError | undefined) => Effect.Effect<void>
+  /** Whether a good beginning is enough: everybody else waits for a probe, and a stream may be long. */
+  readonly isProbe: boolean
+}
+
+/** @internal */
+export interface Circuit {
+  /** Fails where the circuit is known to be open, without asking the store. */
+  readonly peek: Effect.Effect<void, ClaudeError.ClaudeRetryableError>
+  /** Lets a call through, until its scope closes. */
+  readonly admit: Effect.Effect<Admitted, ClaudeError.ClaudeRetryableError, Scope.Scope>
+}
+
+type Store = CircuitBreakerStore["Service"]
+
+/** @internal */
+export interface CircuitMakeOptions {
+  readonly settings: CircuitSettings
+  readonly shared: { readonly store: Store; readonly guard: StoreGuard } | undefined
+  readonly onTransition: (transition: Transition) => Effect.Effect<void>
+}
+
+/** How long a caller waits for somebody else's probe, in milliseconds. */
+const PROBE = 1000
+
+/** Makes the circuits of a client, each by its key. @internal */
+export const make = (options: CircuitMakeOptions): Effect.Effect<(key: string) => Circuit, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { settings, shared } = options
+    const clock = yield* Clock.Clock
+    const scope = yield* Effect.scope
+    // Loaded by those whose calls fail.
+    let memory: Store | undefined
+    const loaded = yield* Effect.cached(
+      Effect.promise(() => import("effect/persistence/CircuitBreaker")).pipe(
+        Effect.flatMap((module) => Effect.provide(module.CircuitBreakerStore, module.layerStoreMemory())),
+        Effect.tap((store) => Effect.sync(() => memory = store))
+      )
+    )
+
+    /** What the store answers, or nothing where it cannot be asked. */
+    const ask = <A, R>(question: Effect.Effect<A, CircuitBreakerError, R>) => {
+      const asked = Effect.catch(
+        question,
+        (error): Effect.Effect<CircuitBreakerError, StoreError> =>
+          error.reason._tag === "CircuitBreakerStoreError"
+            ? Effect.fail({ _tag: "StoreError", message: error.message })
+            : Effect.succeed(error)
+      )
+      return shared === undefined ? Effect.orDie(asked) : shared.guard.ask(asked, Effect.undefined)
+    }
+
+    const openFor = (openings: number, error: ClaudeError.ClaudeError): Duration.Duration => {
+      const hint = error.retryAfter === undefined ? 0 : Duration.toMillis(error.retryAfter)
+      const backoff = settings.openDuration * 2 ** Math.min(openings, 32)
+      return Duration.millis(Math.min(settings.maxOpenDuration, Math.max(backoff, hint)))
+    }
+
+    return (key) => {
+      /** As far as this process knows. */
+      let openUntil = Number.NEGATIVE_INFINITY
+      const rejected = (until: number) => {
+        openUntil = until
+        return Effect.fail(circuitOpen(key, until - clock.currentTimeMillisUnsafe()))
+      }
+      const moved = (transition: Transition | undefined) => {
+        if (transition === undefined) return Effect.void
+        openUntil = transition.to === "Open"
+          ? clock.currentTimeMillisUnsafe() + Duration.toMillis(transition.retryAfter)
+          : Number.NEGATIVE_INFINITY
+        return options.onTransition(transition)
+      }
+
+      const record = (
+        store: Store,
+        { consecutiveOpenings, generation }: Admission,
+        error: ClaudeError.ClaudeError | undefined | "given up"
+      ): Effect.Effect<void> => {
+        const outcome = error === undefined
+          ? "Success"
+          : error !== "given up" && isFailure(error)
+          ? "Failure"
+          : "Ignored"
+        return ask(store.record({
+          key,
+          generation,
+          outcome,
+          tripPolicy: settings.tripPolicy,
+          openFor: error === undefined || error === "given up" ? Duration.zero : openFor(consecutiveOpenings, error)
+        })).pipe(
+          Effect.flatMap((transition) =>
+            transition === undefined || "reason" in transition ? Effect.void : moved(transition)
+          )
+        )
+      }
+
+      /** Until the store is there, only failures are told it. */
+      const recordLater = (error: ClaudeError.ClaudeError | undefined) =>
+        error === undefined || !isFailure(error)
+          ? Effect.void
+          : Effect.flatMap(loaded, (store) =>
+            Effect.scoped(Effect.flatMap(ask(store.admit(key)), (admission) =>
+              admission === undefined || "reason" in admission ? Effect.void : record(store, admission, error)))).pipe(
+              Effect.forkIn(scope),
+              Effect.asVoid
+            )
+
+      const through = (store: Store, admission: Admission) => {
+        let told = false
+        const tell = (error: ClaudeError.ClaudeError | undefined | "given up") =>
+          Effect.suspend(() => {
+            if (told) return Effect.void
+            told = true
+            return record(store, admission, error)
+          })
+        return Effect.as(
+          Effect.addFinalizer(() => tell("given up")),
+          { ended: tell, isProbe: admission.probe }
+        )
+      }
+
+      return {
+        peek: Effect.suspend(() => clock.currentTimeMillisUnsafe() < openUntil ? rejected(openUntil) : Effect.void),
+        admit: Effect.uninterruptible(Effect.suspend((): Effect.Effect<
+          Admitted,
+          ClaudeError.ClaudeRetryableError,
+          Scope.Scope
+        > => {
+          const store = shared?.store ?? memory
+          if (store === undefined) return Effect.succeed({ ended: recordLater, isProbe: false })
+          return Effect.flatMap(ask(store.admit(key)), (admission) => {
+            if (admission === undefined) return Effect.succeed(unguarded)
+            if (!("reason" in admission)) {
+              return Effect.andThen(moved(admission.transition), through(store, admission))
+            }
+            const { reason } = admission
+            return reason._tag === "CircuitOpen"
+              ? rejected(clock.currentTimeMillisUnsafe() + Duration.toMillis(reason.retryAfter))
+              : Effect.fail(circuitOpen(key, PROBE))
+          })
+        }))
+      }
+    }
+  })
+
+/** Let through without having been asked for. */
+const unguarded: Admitted = { ended: () => Effect.void, isProbe: false }
+
+const failures: ReadonlySet<string> = new Set(
+  [
+    "Overloaded",
+    "ServerError",
+    "ConnectionFailed",
+    "TimedOut",
+    "StreamInterrupted",
+    "InvalidResponse"
+  ] satisfies ReadonlyArray<ClaudeError.ClaudeRetryableError["reason"]["_tag"]>
+)
+
+/** Whether it says that the server is down: not a caller's mistake, and not a rate limit. */
+const isFailure = ({ reason }: ClaudeError.ClaudeError): boolean => failures.has(reason._tag)
+
+const circuitOpen = (key: string, millis: number) =>
+  Failure.retryable(
+    new ClaudeError.CircuitOpen({ key }),
+    `The circuit of ${key} is open, since too many of its latest calls failed. ` +
+      `It is tried again in ${Duration.format(Duration.millis(Math.ceil(Math.max(0, millis))))}.`,
+    { type: "circuit_open", retryAfter: Duration.millis(Math.ceil(Math.max(0, millis))) }
+  )

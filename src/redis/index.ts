@@ -1,0 +1,2 @@
+/** What several processes share through Redis. */
+export * as ClaudeRedis from "./ClaudeRedis.ts"

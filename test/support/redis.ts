@@ -1,0 +1,154 @@
+/**
+ * A real Redis for tests: a `redis-server` of their own on loopback, or the one that REDIS_URL names.
+ *
+ * Where there is neither, `describeRedis` says so loudly and skips; where CI is set, it fails.
+ */
+import * as NodeRedis from "@effect/platform-node/NodeRedis"
+import { describe } from "@effect/vitest"
+import { Context, Effect, Layer, Scope } from "effect"
+import type { Redis } from "effect/persistence"
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import { randomUUID } from "node:crypto"
+import { mkdtempSync, rmSync } from "node:fs"
+import { createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+
+const external = process.env.REDIS_URL === "" ? undefined : process.env.REDIS_URL
+
+/** Whether a server can be started here, and killed. */
+export const startable: boolean = spawnSync("redis-server", ["--version"]).status === 0
+
+/** Whether there is a Redis to test with. */
+export const available: boolean = external !== undefined || startable
+
+/** Keys of one test run, so that runs that share a server do not meet. */
+export const freshPrefix = (): string => `claude-test-${randomUUID()}:`
+
+// -----------------------------------------------------------------------------
+// servers
+// -----------------------------------------------------------------------------
+
+/** A server that a test may stop. */
+export interface Server {
+  readonly url: string
+  /** Ends it at once, as a crash would, and waits until it is gone. */
+  readonly kill: Effect.Effect<void>
+  /** It keeps its connections and answers nothing (SIGSTOP), until `resume`. */
+  readonly pause: Effect.Effect<void>
+  readonly resume: Effect.Effect<void>
+  /** Starts it again on its port, with nothing in it. */
+  readonly restart: Effect.Effect<void>
+}
+
+/** Starts a `redis-server` of its own, until the scope closes; its files are forgotten with it. */
+export const startServer = Effect.fnUntraced(function*(
+  options: ReadonlyArray<string> = []
+): Effect.fn.Return<Server, never, Scope.Scope> {
+  const directory = yield* Effect.acquireRelease(
+    Effect.sync(() => mkdtempSync(join(tmpdir(), "redis-"))),
+    (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
+  )
+  const run = (port: number) => start(port, ["--dir", directory, ...options])
+  let port = 0
+  let child: ChildProcess | undefined
+  const kill = Effect.promise(async () => {
+    const running = child
+    child = undefined
+    if (running === undefined || running.exitCode !== null || running.signalCode !== null) return
+    const gone = new Promise((resolve) => running.once("exit", resolve))
+    running.kill("SIGKILL")
+    await gone
+  })
+  // A worker that ends without closing its scopes takes the server with it.
+  const onExit = () => child?.kill("SIGKILL")
+  yield* Effect.acquireRelease(
+    Effect.promise(async () => {
+      process.on("exit", onExit)
+      for (let attempt = 1;; attempt++) {
+        port = await freePort()
+        try {
+          child = await run(port)
+          return
+        } catch (error) {
+          // Another took the port in between.
+          if (attempt === 5) throw error
+        }
+      }
+    }),
+    () => Effect.andThen(kill, Effect.sync(() => process.off("exit", onExit)))
+  )
+  const signal = (name: NodeJS.Signals) => Effect.sync(() => void child?.kill(name))
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    kill,
+    pause: signal("SIGSTOP"),
+    resume: signal("SIGCONT"),
+    restart: Effect.andThen(
+      kill,
+      Effect.promise(async () => {
+        child = await run(port)
+      })
+    )
+  }
+})
+
+const freePort = () =>
+  new Promise<number>((resolve, reject) => {
+    const server = createServer().once("error", reject).listen(0, "127.0.0.1", () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
+    })
+  })
+
+const start = (port: number, options: ReadonlyArray<string>) =>
+  new Promise<ChildProcess>((resolve, reject) => {
+    const listening = ["--port", String(port), "--bind", "127.0.0.1"]
+    const forgetful = ["--save", "", "--appendonly", "no", "--daemonize", "no"]
+    const child = spawn("redis-server", [...listening, ...forgetful, ...options], {
+      stdio: ["ignore", "pipe", "inherit"]
+    })
+    let output = ""
+    child.once("error", reject)
+    child.once("exit", () => reject(new Error(`redis-server ended at its start:\n${output}`)))
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      output += text
+      if (!output.includes("Ready to accept connections")) return
+      child.stdout.removeAllListeners("data").resume()
+      child.removeAllListeners("exit")
+      resolve(child)
+    })
+  })
+
+// -----------------------------------------------------------------------------
+// layers
+// -----------------------------------------------------------------------------
+
+/** Where the Redis of a layer listens. */
+export class RedisUrl extends Context.Service<RedisUrl, string>()("test/RedisUrl") {}
+
+/** A client of a server, as the documentation recommends it. */
+export const client = (url: string): Layer.Layer<Redis.Redis | NodeRedis.NodeRedis> =>
+  Layer.orDie(NodeRedis.layer({ url, disableOfflineQueue: true }))
+
+/** A client of REDIS_URL, or of a server that lives as long as the layer. */
+export const layer: Layer.Layer<Redis.Redis | NodeRedis.NodeRedis | RedisUrl> = Layer.unwrap(
+  Effect.gen(function*() {
+    const url = external ?? (yield* startServer()).url
+    return Layer.merge(Layer.fresh(client(url)), Layer.succeed(RedisUrl, url))
+  })
+)
+
+// -----------------------------------------------------------------------------
+// suites
+// -----------------------------------------------------------------------------
+
+/** A suite that needs a Redis; with "own", one that it may stop. */
+export const describeRedis = (name: string, suite: () => void, needs: "any" | "own" = "any"): void => {
+  const isThere = needs === "any" ? available : startable
+  const missing = `no redis-server on this machine${needs === "any" ? " and no REDIS_URL" : ""}`
+  if (!isThere && process.env.CI) throw new Error(`In CI the tests of ${name} must run: ${missing}`)
+  if (!isThere) console.warn(`SKIPPED: ${missing}: ${name}`)
+  const register = isThere ? describe : describe.skip
+  register(isThere ? name : `SKIPPED: ${missing}: ${name}`, suite)
+}
