@@ -349,11 +349,11 @@ const makeWith = Effect.fnUntraced(function*(
           if (exchange?.refusal !== undefined) pass.responded(exchange.refusal)
           const used = bill === undefined ? undefined : Request.countedTokens(bill.usage)
           if (used !== undefined) lane.learned.learn(size, used.inputTokens, used.outputTokens)
-          pass.ended(used, error)
+          const isDown = pass.ended(used, error)
           if (bill !== undefined) billed?.(bill)
-          // Who gives up says nothing about the server.
+          // Who gives up says nothing about the server, and neither does one that was too many.
           const isKnown = Exit.isSuccess(exit) || error !== undefined
-          return isKnown && admitted !== undefined ? admitted.ended(error) : Effect.void
+          return admitted?.ended(isKnown && isDown ? error : "given up") ?? Effect.void
         })
     )
     const traceparent = told.traceparent(span)

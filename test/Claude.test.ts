@@ -713,7 +713,7 @@ describe("layerConfig", () => {
       const values: ReadonlyArray<readonly [string, Record<string, string>]> = [
         ["apiKey", { ANTHROPIC_API_KEY: "  " }],
         ["baseURL", { ANTHROPIC_BASE_URL: "localhost" }],
-        ["concurrency", { CLAUDE_MAX_CONCURRENCY: "0" }],
+        ["concurrency.max", { CLAUDE_MAX_CONCURRENCY: "0" }],
         ["defaults.max_tokens", { CLAUDE_MAX_TOKENS: "0" }],
         ["timeouts.total", { CLAUDE_TOTAL_TIMEOUT: "0 seconds" }]
       ]

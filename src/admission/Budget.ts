@@ -41,10 +41,15 @@ export interface Spent {
   readonly tokens: number | undefined
   /** Its cost is unknown, rather than nothing. */
   readonly unpriced: boolean
+  /** Its answer did not come to an end, so nobody knows how much of it was produced: all of it counts. */
+  readonly partial?: boolean | undefined
 }
 
 /** What a call that was never billed came to: all that was reserved is given back. @internal */
 export const nothing: Spent = { cost: undefined, tokens: 0, unpriced: false }
+
+/** What a call came to that was sent and never answered: all that was reserved counts as spent. @internal */
+export const unknown: Spent = { cost: undefined, tokens: undefined, unpriced: true }
 
 /** @internal */
 export interface Reservation {
@@ -101,18 +106,19 @@ export const make = (budgets: ReadonlyArray<ResolvedBudget>, setup: BudgetSetup)
       const missing = most?.missing
       if (missing !== undefined && strict !== undefined) return Effect.fail(unknownPrice(strict.name, missing))
       const items = accounts.map((account) => {
-        const isUsd = account.budget.unit === "USD"
-        const amount = isUsd ? nanos(most?.usd ?? 0) : whole(Estimate.most(size) + maxTokens)
-        return account.item(tenant, amount, now, isUsd && missing !== undefined)
+        const parts = account.budget.unit === "USD"
+          ? { amount: nanos(most?.usd ?? 0), output: nanos(most?.outputUsd ?? 0), unpriced: missing !== undefined }
+          : { amount: whole(Estimate.most(size) + maxTokens), output: maxTokens, unpriced: false }
+        return account.item(tenant, parts, now)
       })
       // What is allowed without a price has nothing to reserve, and passes an exhausted budget too.
       const asked = items.filter(({ entry, unpriced }) => entry.amount > 0 || !unpriced)
-      if (asked.length === 0) return Effect.succeed(reservation(items, model, false))
+      if (asked.length === 0) return Effect.succeed(reservation(items, model))
       for (const { entry, watch } of asked) watch.open += entry.amount
-      return Effect.flatMap(books.reserve(asked.map(({ entry }) => entry), now), ({ reserved, shared }) => {
+      return Effect.flatMap(books.reserve(asked.map(({ entry }) => entry), now), (reserved) => {
         if (reserved._tag === "Reserved") {
           for (const [index, item] of asked.entries()) level(item, reserved.spent[index] ?? 0)
-          return Effect.succeed(reservation(items, model, shared))
+          return Effect.succeed(reservation(items, model))
         }
         for (const { entry, watch } of asked) watch.open -= entry.amount
         const item = asked[reserved.index]!
@@ -127,7 +133,7 @@ export const make = (budgets: ReadonlyArray<ResolvedBudget>, setup: BudgetSetup)
       })
     }).pipe(Effect.uninterruptible)
 
-  const reservation = (items: ReadonlyArray<Item>, model: string, shared: boolean): Reservation => {
+  const reservation = (items: ReadonlyArray<Item>, model: string): Reservation => {
     let settled = false
     return {
       settle: (spent) =>
@@ -135,11 +141,8 @@ export const make = (budgets: ReadonlyArray<ResolvedBudget>, setup: BudgetSetup)
           if (settled) return Effect.void
           settled = true
           const now = clock.currentTimeMillisUnsafe()
-          const changes = items.map(({ account, entry }) => ({
-            entry,
-            spent: spentOf(account.budget.unit, spent) ?? entry.amount
-          }))
-          return Effect.flatMap(books.settle(changes, shared, now), (after) => {
+          const changes = items.map((item) => ({ entry: item.entry, spent: counted(item, spent) ?? item.entry.amount }))
+          return Effect.flatMap(books.settle(changes, now), (after) => {
             const events: Array<BudgetEvent> = []
             for (const [index, item] of items.entries()) {
               item.watch.open -= item.entry.amount
@@ -147,8 +150,8 @@ export const make = (budgets: ReadonlyArray<ResolvedBudget>, setup: BudgetSetup)
               if (item.entry.expiresAt <= now) continue
               const total = after[index] ?? 0
               level(item, total)
-              const unknown = spentOf(item.account.budget.unit, spent) === undefined
-              events.push(...told(item, Math.max(0, total - item.watch.open), unknown ? model : undefined))
+              const unpriced = counted(item, spent) === undefined ? model : undefined
+              events.push(...told(item, Math.max(0, total - item.watch.open), unpriced))
               item.account.keep(item)
             }
             return tell(events)
@@ -167,6 +170,12 @@ const spentOf = (unit: BudgetUnit, { cost, tokens, unpriced }: Spent): number | 
   if (unit === "tokens") return isCount(tokens) ? whole(tokens) : undefined
   if (isCount(cost?.amount)) return nanos(cost.amount)
   return unpriced || tokens !== 0 ? undefined : 0
+}
+
+/** What counts of it; undefined where all that was reserved does. */
+const counted = ({ account, entry, output }: Item, spent: Spent): number | undefined => {
+  const known = spentOf(account.budget.unit, spent)
+  return known === undefined || spent.partial !== true ? known : Math.max(known, Math.min(entry.amount, known + output))
 }
 
 /** Whole nano-dollars, rounded up; the thousandth of one is what adding up fractions may leave over. */

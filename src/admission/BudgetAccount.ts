@@ -53,6 +53,8 @@ export interface Item {
   readonly account: Account
   readonly tenant: string | undefined
   readonly entry: BudgetEntry
+  /** What of the entry is for the answer. */
+  readonly output: number
   readonly watch: Watch
   readonly watches: Map<string, Watch>
   /** Something of the call has no price. */
@@ -74,7 +76,11 @@ export class Account {
     this.prefix = `${encodeURIComponent(budget.name.toWellFormed())}:${budget.unit}:${budget.window}:`
   }
 
-  item(tenant: string | undefined, amount: number, now: number, unpriced: boolean): Item {
+  item(
+    tenant: string | undefined,
+    most: { readonly amount: number; readonly output: number; readonly unpriced: boolean },
+    now: number
+  ): Item {
     const { limit, perTenant, tenants, window } = this.budget
     const start = now - (((now % window) + window) % window)
     if (start !== this.start) {
@@ -91,11 +97,19 @@ export class Account {
     }
     const entry: BudgetEntry = {
       key: `${this.prefix}${start}:${id}`,
-      amount,
+      amount: most.amount,
       limit: whose === undefined ? limit : tenants.get(whose) ?? limit,
       expiresAt: start + window
     }
-    return { account: this, tenant: whose, entry, watch, watches: this.watches, unpriced }
+    return {
+      account: this,
+      tenant: whose,
+      entry,
+      output: most.output,
+      watch,
+      watches: this.watches,
+      unpriced: most.unpriced
+    }
   }
 
   /** Forgets a watch that has nothing to remember. */

@@ -24,13 +24,7 @@ export interface MemoryBudgetStore extends BudgetStore {
   readonly size: () => number
 }
 
-/** A reservation, and who keeps it. @internal */
-export interface Booked {
-  readonly reserved: Reserved
-  readonly shared: boolean
-}
-
-/** A change of a reservation that is settled. @internal */
+/** A reservation that is settled. @internal */
 export interface Change {
   readonly entry: BudgetEntry
   /** What was spent of it, which may be more than was reserved. */
@@ -39,13 +33,9 @@ export interface Change {
 
 /** The account that calls are booked in. @internal */
 export interface BudgetBooks {
-  readonly reserve: (entries: ReadonlyArray<BudgetEntry>, now: number) => Effect.Effect<Booked>
+  readonly reserve: (entries: ReadonlyArray<BudgetEntry>, now: number) => Effect.Effect<Reserved>
   /** Answers what is spent of each now. */
-  readonly settle: (
-    changes: ReadonlyArray<Change>,
-    shared: boolean,
-    now: number
-  ) => Effect.Effect<ReadonlyArray<number>>
+  readonly settle: (changes: ReadonlyArray<Change>, now: number) => Effect.Effect<ReadonlyArray<number>>
 }
 
 // -----------------------------------------------------------------------------
@@ -151,15 +141,14 @@ export const makeBooks = (
 ): BudgetBooks => shared === undefined ? localBooks(local) : sharedBooks(local, shared.store, shared.guard)
 
 const difference = ({ entry, spent }: Change): BudgetEntry => ({ ...entry, amount: spent - entry.amount })
-const whole = ({ entry, spent }: Change): BudgetEntry => ({ ...entry, amount: spent })
 
 const localBooks = (local: MemoryBudgetStore): BudgetBooks => ({
-  reserve: (entries, now) => Effect.sync(() => ({ reserved: local.reserveUnsafe(entries, now), shared: false })),
-  settle: (changes, _shared, now) => Effect.sync(() => local.settleUnsafe(changes.map(difference), now))
+  reserve: (entries, now) => Effect.sync(() => local.reserveUnsafe(entries, now)),
+  settle: (changes, now) => Effect.sync(() => local.settleUnsafe(changes.map(difference), now))
 })
 
 const sharedBooks = (local: MemoryBudgetStore, store: BudgetStore, guard: StoreGuard): BudgetBooks => {
-  /** What the store has not been told. */
+  /** What the store has not been told, by key. */
   const owed = new Map<string, BudgetEntry>()
 
   const owe = (entry: BudgetEntry, now: number) => {
@@ -174,40 +163,54 @@ const sharedBooks = (local: MemoryBudgetStore, store: BudgetStore, guard: StoreG
     for (const [index, entry] of entries.entries()) local.learnUnsafe(entry, spent[index] ?? 0, now)
   }
 
+  /** Tells the store what it has missed; answers what is spent of what was told. */
+  const tell = (now: number): Effect.Effect<ReadonlyMap<string, number>> =>
+    Effect.suspend(() => {
+      if (owed.size === 0 || guard.isResting()) return Effect.succeed(none)
+      const entries = [...owed.values()].filter(({ expiresAt }) => expiresAt > now)
+      owed.clear()
+      if (entries.length === 0) return Effect.succeed(none)
+      return guard.ask(
+        Effect.map(store.settle(entries), (spent) => {
+          learn(entries, spent, now)
+          return new Map(entries.map(({ key }, index) => [key, spent[index] ?? 0]))
+        }),
+        Effect.sync(() => {
+          for (const entry of entries) if (entry.amount > 0) owe(entry, now)
+          return none
+        })
+      )
+    })
+
   return {
     reserve: (entries, now) =>
-      guard.ask(
-        Effect.map(store.reserve(entries), (reserved): Booked => {
-          if (reserved._tag === "Reserved") learn(entries, reserved.spent, now)
-          else learn([entries[reserved.index]!], [reserved.spent], now)
-          return { reserved, shared: true }
-        }),
-        Effect.sync((): Booked => ({ reserved: local.reserveUnsafe(entries, now), shared: false }))
-      ),
-    settle: (changes, isShared, now) =>
-      Effect.suspend(() => {
-        const here = local.settleUnsafe(changes.map(difference), now)
-        // Of a reservation that memory made the store knows nothing yet.
-        for (const change of changes) owe(isShared ? difference(change) : whole(change), now)
-        if (guard.isResting()) return Effect.succeed(here)
-        const telling = [...owed.values()].filter(({ expiresAt }) => expiresAt > now)
-        owed.clear()
-        if (telling.length === 0) return Effect.succeed(here)
-        return guard.ask(
-          Effect.map(store.settle(telling), (spent) => {
-            learn(telling, spent, now)
-            return changes.map(({ entry }, index) => {
-              const told = telling.findIndex(({ key }) => key === entry.key)
-              return (told === -1 ? here[index] : spent[told]) ?? 0
-            })
+      Effect.andThen(
+        tell(now),
+        guard.ask(
+          Effect.map(store.reserve(entries), (reserved) => {
+            if (reserved._tag === "Reserved") learn(entries, reserved.spent, now)
+            else learn([entries[reserved.index]!], [reserved.spent], now)
+            return reserved
           }),
           Effect.sync(() => {
-            for (const entry of telling) if (entry.amount > 0) owe(entry, now)
-            return here
+            const reserved = local.reserveUnsafe(entries, now)
+            if (reserved._tag === "Reserved") { for (const entry of entries) owe(entry, now) }
+            return reserved
           })
+        )
+      ),
+    settle: (changes, now) =>
+      Effect.suspend(() => {
+        const here = local.settleUnsafe(changes.map(difference), now)
+        for (const change of changes) owe(difference(change), now)
+        return Effect.map(
+          tell(now),
+          (told) => changes.map(({ entry }, index) => told.get(entry.key) ?? here[index] ?? 0)
         )
       })
   }
 }
+
+const none: ReadonlyMap<string, number> = new Map()
 
 const MOST_OWED = 100_000

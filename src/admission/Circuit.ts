@@ -85,8 +85,8 @@ const millis = (input: Duration.Input): number => {
 
 /** A call that was let through. @internal */
 export interface Admitted {
-  /** How it went; told once, at the latest when its scope closes. Without an error, it went well. */
-  readonly ended: (error: ClaudeError.ClaudeError | undefined) => Effect.Effect<void>
+  /** How it went; without an error, it went well. Told once: a scope that closes before says that it was given up. */
+  readonly ended: (error: ClaudeError.ClaudeError | undefined | "given up") => Effect.Effect<void>
   /** Whether a good beginning is enough: everybody else waits for a probe, and a stream may be long. */
   readonly isProbe: boolean
 }
@@ -183,8 +183,8 @@ export const make = (options: CircuitMakeOptions): Effect.Effect<(key: string) =
       }
 
       /** Until the store is there, only failures are told it. */
-      const recordLater = (error: ClaudeError.ClaudeError | undefined) =>
-        error === undefined || !isFailure(error)
+      const recordLater: Admitted["ended"] = (error) =>
+        error === undefined || error === "given up" || !isFailure(error)
           ? Effect.void
           : Effect.flatMap(loaded, (store) =>
             Effect.scoped(Effect.flatMap(ask(store.admit(key)), (admission) =>
@@ -195,7 +195,7 @@ export const make = (options: CircuitMakeOptions): Effect.Effect<(key: string) =
 
       const through = (store: Store, admission: Admission) => {
         let told = false
-        const tell = (error: ClaudeError.ClaudeError | undefined | "given up") =>
+        const tell: Admitted["ended"] = (error) =>
           Effect.suspend(() => {
             if (told) return Effect.void
             told = true

@@ -58,8 +58,11 @@ export interface Pass {
   readonly responded: (head: Head) => void
   /** The first content came, so long after the request was sent. */
   readonly content: (millis: number) => void
-  /** It is over: what it used, and the error that ended it. */
-  readonly ended: (used: Need | undefined, error: ClaudeError.ClaudeError | undefined) => void
+  /**
+   * It is over: what it used, and the error that ended it. Answers whether the error says more than that this was too
+   * much at once, which the level sees to.
+   */
+  readonly ended: (used: Need | undefined, error: ClaudeError.ClaudeError | undefined) => boolean
 }
 
 /** @internal */
@@ -85,6 +88,10 @@ export interface GateOptions {
 
 /** How many turns are leased at once from a store that is shared. */
 const LEASE = 16
+
+/** How many attempts are looked at to tell a server that is full from one that is down, and which part must be served. */
+const LATEST = 20
+const SERVED = 0.2
 
 // -----------------------------------------------------------------------------
 // make
@@ -122,16 +129,18 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
     const at = turns.next(now())
     pumping = false
     if (turns.waitsForRate) rateLimitedAt = now()
-    if (at !== undefined) wakeAt(at)
+    wakeAt(at ?? Infinity)
     if (shared !== undefined) lease(shared)
   }
 
   let alarm = Infinity
   const wakeAt = (at: number): void => {
-    // One that rings too early sets the next.
-    if (at >= alarm) return
+    // One that rings too early sets the next; one for nobody is put off.
+    if (at >= alarm && at !== Infinity) return
     sleeper?.interruptUnsafe()
+    sleeper = undefined
     alarm = at
+    if (at === Infinity) return
     const rings = Effect.sync(() => {
       alarm = Infinity
       pump()
@@ -158,6 +167,19 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
     leaser = fork(round)
   }
 
+  /** Of the latest attempts, which were served and which were too many. */
+  const latest: Array<boolean> = []
+  const remember = (served: boolean): void => {
+    latest.push(served)
+    if (latest.length > LATEST) latest.shift()
+  }
+  /** Whether enough is served, or may yet be, for an overload to be the level's to see to. */
+  const serves = (): boolean => {
+    const others = turns.inFlight - 1
+    const served = latest.reduce((sum, served) => sum + Number(served), others)
+    return served >= SERVED * (latest.length + others)
+  }
+
   const passOf = (turn: Turn): Pass & { readonly over: Effect.Effect<void> } => {
     let sentAt: number | undefined
     let told: ReadonlyArray<Told> = []
@@ -182,12 +204,17 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
       },
       content: (firstContentMillis) => {
         hadContent = true
+        remember(true)
         controller.content(now(), { ...sample(), firstContentMillis })
         followed()
       },
       ended: (usage, error) => {
         if (usage !== undefined) used = usage
         const reason = error?.reason._tag
+        if (!hadContent && (error === undefined ? usage !== undefined : reason === "Overloaded")) {
+          remember(error === undefined)
+        }
+        const isDown = reason !== "Overloaded" || !serves()
         if (reason === "RateLimited") {
           // Nothing of it counted.
           used = undefined
@@ -201,6 +228,7 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
         } else if (reason === "Overloaded" || reason === "TimedOut") controller.overloaded(now(), sample())
         else if (error === undefined && usage !== undefined && !hadContent) controller.success(now(), sample())
         followed()
+        return isDown
       },
       over: Effect.sync(() => {
         turns.release(turn)

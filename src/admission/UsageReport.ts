@@ -113,7 +113,7 @@ export const makeMemory = (options?: {
   return {
     add: (row) => Effect.sync(() => put(row)),
     rows: Stream.suspend(() =>
-      Stream.fromIterable([...days.values()].flatMap((rows) => [...rows.values()]).sort(order))
+      Stream.fromIterable([...days.values()].flatMap((rows) => [...rows.values()]).toSorted(order))
     )
   }
 }

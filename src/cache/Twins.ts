@@ -22,8 +22,14 @@ export interface Result<A> {
 
 /** @internal */
 export interface Twins<A, E> {
-  /** Makes the call, or waits for the one of this key that is on its way. */
-  readonly run: (key: string, call: Effect.Effect<A, E>) => Effect.Effect<Result<A>, E>
+  /** Makes the call, or waits for the one of this key that is on its way: then as `asTwin` has it. */
+  readonly run: (
+    key: string,
+    call: Effect.Effect<A, E>,
+    asTwin?: (answer: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  ) => Effect.Effect<Result<A>, E>
+  /** Whether a call of this key is on its way. */
+  readonly has: (key: string) => boolean
   /** Whether a call of this key is on its way. */
   readonly has: (key: string) => boolean
   /** How many calls are on their way. */
@@ -82,7 +88,8 @@ export const make = <A, E>(scope: Scope.Scope, copy: (value: A) => A): Twins<A, 
   return {
     has: (key) => flights.has(key),
     size: () => flights.size,
-    run: (key, call) =>
+    has: (key) => flights.has(key),
+    run: (key, call, asTwin) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.flatMap(CurrentWithin, (within) => {
           const known = flights.get(key)
@@ -91,11 +98,9 @@ export const make = <A, E>(scope: Scope.Scope, copy: (value: A) => A): Twins<A, 
           return Effect.flatMap(known === undefined ? start(key, call, within) : Effect.succeed(known), (flight) => {
             flight.waiting++
             if (known !== undefined) flight.shared = true
-            return restore(Fiber.join(flight.fiber)).pipe(
-              Effect.map((value): Result<A> => ({
-                value: flight.shared ? copy(value) : value,
-                shared: known !== undefined
-              })),
+            const answer = Effect.map(Fiber.join(flight.fiber), (value) => flight.shared ? copy(value) : value)
+            return restore(known === undefined || asTwin === undefined ? answer : asTwin(answer)).pipe(
+              Effect.map((value): Result<A> => ({ value, shared: known !== undefined })),
               Effect.ensuring(leave(key, flight))
             )
           })

@@ -17,6 +17,8 @@ import * as Pricing from "./Pricing.ts"
 /** The most that a call can cost, of what has a price. @internal */
 export interface MostCost {
   readonly usd: number
+  /** The part of it that is for the answer. */
+  readonly outputUsd: number
   /** What has none, where something is. */
   readonly missing: string | undefined
 }
@@ -48,7 +50,7 @@ export const likely = (size: InputSize.InputSize): number => {
 
 /** For money: the most tokens that the input can be billed as. @internal */
 export const most = (size: InputSize.InputSize): number =>
-  Math.min(InputSize.WINDOW, size.bytes + size.mostTokens) + size.serverTokens
+  Math.ceil(Math.min(InputSize.WINDOW, size.bytes + size.mostTokens) + size.serverTokens)
 
 /**
  * The most that a call can cost at an instant: every token of its input at the dearest rate that may apply, and an
@@ -64,7 +66,7 @@ export const mostCost = (
   at: number
 ): MostCost => {
   const price = Pricing.lookup(pricing, model, at)
-  if (price === undefined) return { usd: 0, missing: `${model} has no known price` }
+  if (price === undefined) return { usd: 0, outputUsd: 0, missing: `${model} has no known price` }
   const input = most(size)
   const tables: Array<readonly [string, Pricing.Rates | undefined]> = [["", price]]
   if (price.above !== undefined && input > price.above.promptTokens) tables.push(["above.rates.", price.above.rates])
@@ -92,7 +94,8 @@ export const mostCost = (
     } else if (!Number.isFinite(size.searches)) missing ??= "the web search tool of the request has no max_uses"
     else fees = size.searches * price.webSearch
   }
-  return { usd: (input * inputRate + maxTokens * outputRate) / 1_000_000 + fees, missing }
+  const outputUsd = (maxTokens * outputRate) / 1_000_000
+  return { usd: (input * inputRate) / 1_000_000 + outputUsd + fees, outputUsd, missing }
 }
 
 /**

@@ -97,8 +97,10 @@ const markLast = (
   return cache_control === undefined ? content : blocks.with(index, { ...blocks[index], cache_control })
 }
 
-const messagesOf = (request: MessageRequest): ReadonlyArray<MessageParam> =>
-  typeof request.prompt === "string" ? [{ role: "user", content: request.prompt }] : request.messages ?? []
+const messagesOf = ({ messages, prompt }: MessageRequest): ReadonlyArray<MessageParam> => {
+  if (typeof prompt === "string") return [{ role: "user", content: prompt }]
+  return Array.isArray(messages) ? messages : []
+}
 
 /** The messages with a mark in the last one that takes it; undefined where nothing is to be changed. */
 const markLastTurn = (messages: ReadonlyArray<MessageParam>, add: Add): ReadonlyArray<unknown> | undefined => {
@@ -196,7 +198,7 @@ const breakpointsOf = (request: MessageRequest): Array<Breakpoint> => {
   }
   visitAll(request.tools, (index) => place(TOOLS, index))
   visitAll(request.system, (index) => place(SYSTEM, index))
-  request.messages?.forEach((message, turn) => visitAll(message?.content, (index) => place(MESSAGES, turn, index)))
+  messagesOf(request).forEach((message, turn) => visitAll(message?.content, (index) => place(MESSAGES, turn, index)))
   if (isMarked(request)) found.push({ at: place(END), ttl: ttlOf(request.cache_control) })
   return found
 }

@@ -225,7 +225,7 @@ describe("the retry budget", () => {
 
   it.effect("lets a burst of ten pass, then one retry in five calls", () =>
     Effect.gen(function*() {
-      const played = yield* play([Answer.error(529)], calls(110), { retry: single })
+      const played = yield* play([Answer.error(529)], calls(110), { retry: single, circuit: false })
       const retries = valueOf(played).map(({ attempts }) => attempts - 1)
       // The burst, and a fifth of those that come while it lasts.
       assert.deepStrictEqual(retries.slice(0, 12), Array(12).fill(1))

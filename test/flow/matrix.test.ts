@@ -656,7 +656,8 @@ describe("concurrency and the rest", () => {
     const { layer } = setUp([Answer.error(529)], {
       concurrency: 2,
       retry: retries(10),
-      retryBudget: { burst: 3, ratio: 0 }
+      retryBudget: { burst: 3, ratio: 0 },
+      circuit: false
     })
     return Effect.gen(function*() {
       const { exit } = yield* run(

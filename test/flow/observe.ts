@@ -7,7 +7,7 @@ export interface Observed {
   /** Fibers that were started below it and have not ended. */
   readonly fibers: () => number
   readonly metrics: () => ReadonlyArray<Metric.Metric.Snapshot>
-  /** Gauges that are not zero, by name. */
+  /** What is counted up and down, where it is not zero: a level is no such count. */
   readonly gauges: () => Readonly<Record<string, number>>
   /** A tracer, a metric registry, a fiber count and a logger of its own, for all that is built upon it. */
   readonly layer: Layer.Layer<never>
@@ -34,7 +34,7 @@ export const observe = (): Observed => {
     gauges: () =>
       Object.fromEntries(
         metrics().flatMap((metric) =>
-          metric.type === "Gauge" && Number(metric.state.value) !== 0
+          metric.type === "Gauge" && !metric.id.endsWith(".level") && Number(metric.state.value) !== 0
             ? [[metric.id, Number(metric.state.value)]]
             : []
         )

@@ -74,7 +74,20 @@ describe("of", () => {
 
 describe("textOf", () => {
   it("tells texts apart that only look the same", () => {
-    const texts = ["\u00e9", "e\u0301", "\ud800", "\ufffd", "\\ud800", "\u0000", "\\u0000", "\"", "\\\"", "'", " ", "\u00a0"]
+    const texts = [
+      "\u00e9",
+      "e\u0301",
+      "\ud800",
+      "\ufffd",
+      "\\ud800",
+      "\u0000",
+      "\\u0000",
+      "\"",
+      "\\\"",
+      "'",
+      " ",
+      "\u00a0"
+    ]
     assert.strictEqual(new Set(texts.map(textOf)).size, texts.length)
     assert.strictEqual(new Set(texts.map((key) => textOf({ [key]: 1 }))).size, texts.length)
   })
