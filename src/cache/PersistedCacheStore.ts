@@ -39,7 +39,7 @@ export const make: Effect.Effect<
       ),
     set: (key, message, ttlMillis) =>
       Effect.suspend(() =>
-        backing.set(key, message, Number.isFinite(ttlMillis) ? Duration.millis(Math.ceil(ttlMillis)) : undefined)
+        backing.set(key, message, Number.isFinite(ttlMillis) ? Duration.millis(ttlMillis) : undefined)
       )
   }
 })

@@ -30,8 +30,6 @@ export interface Twins<A, E> {
   ) => Effect.Effect<Result<A>, E>
   /** Whether a call of this key is on its way. */
   readonly has: (key: string) => boolean
-  /** Whether a call of this key is on its way. */
-  readonly has: (key: string) => boolean
   /** How many calls are on their way. */
   readonly size: () => number
 }
@@ -86,7 +84,6 @@ export const make = <A, E>(scope: Scope.Scope, copy: (value: A) => A): Twins<A, 
     })
 
   return {
-    has: (key) => flights.has(key),
     size: () => flights.size,
     has: (key) => flights.has(key),
     run: (key, call, asTwin) =>

@@ -13,6 +13,7 @@ import * as UsageReport from "../admission/UsageReport.ts"
 import * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
 import type { InputSize } from "../request/InputSize.ts"
+import * as MarkedPrefixes from "../request/MarkedPrefixes.ts"
 import type { AdmissionTelemetry } from "../telemetry/AdmissionTelemetry.ts"
 import type { Bill } from "../telemetry/CallSpan.ts"
 import * as Endpoint from "./Endpoint.ts"
@@ -44,6 +45,7 @@ export const make = Effect.fnUntraced(function*(
   const budgetGuard = yield* Endpoint.guard("budgets", telemetry)
   const usageStore = yield* Stores.Usage
   const usageGuard = yield* Endpoint.guard("usage", telemetry)
+  const prefixes = new MarkedPrefixes.MarkedPrefixes()
   const ownUsage = UsageReport.makeMemory()
   const budget = Budget.make(settings.budgets, {
     pricing: settings.pricing,
@@ -63,7 +65,7 @@ export const make = Effect.fnUntraced(function*(
   return {
     reserve: (spending) =>
       Effect.gen(function*() {
-        const { maxTokens, model, size, tenant } = spending
+        const { body, maxTokens, model, size, tenant } = spending
         let bill: Bill | undefined
         const now = clock.currentTimeMillisUnsafe()
         const settle = (reservation: Budget.Reservation) =>
@@ -80,6 +82,11 @@ export const make = Effect.fnUntraced(function*(
         yield* Effect.acquireRelease(budget.reserve({ tenant, model, size, maxTokens, now }), settle)
         return (billed: Bill) => {
           bill = billed
+          const prefix = MarkedPrefixes.prefixOf(body)
+          if (
+            prefix !== undefined &&
+            prefixes.answered(prefix, billed.usage, now, clock.currentTimeMillisUnsafe())
+          ) telemetry.promptCacheMissed(billed.model)
         }
       }),
     usage: Stream.mapError(

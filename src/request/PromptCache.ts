@@ -51,8 +51,8 @@ export const mark = (request: MessageRequest, options: MarkOptions = {}): Messag
   }
   const breakpoints = breakpointsOf(request)
   const add = (at: number): CacheControlEphemeral | undefined => {
-    const fitting = breakpoints.length < MAX_BREAKPOINTS ? fit(breakpoints, at, ttl ?? "5m") : undefined
-    if (fitting === undefined) return undefined
+    if (breakpoints.length >= MAX_BREAKPOINTS) return undefined
+    const fitting = fit(breakpoints, at, ttl ?? "5m")
     breakpoints.push({ at, ttl: fitting })
     return ttl === undefined && fitting === "5m" ? { type: "ephemeral" } : { type: "ephemeral", ttl: fitting }
   }
@@ -174,12 +174,12 @@ const END = 3
 const place = (part: number, index = 0, block = 0): number => (part * 1e6 + index) * 1e6 + block
 
 /** The lifetime nearest to what is wanted: none of an hour may follow one of five minutes. */
-const fit = (breakpoints: ReadonlyArray<Breakpoint>, at: number, wanted: Ttl): Ttl | undefined => {
-  const shortBefore = breakpoints.some((other) => other.ttl === "5m" && other.at <= at)
-  const longAfter = breakpoints.some((other) => other.ttl === "1h" && other.at > at)
-  if (shortBefore && longAfter) return undefined
-  return shortBefore ? "5m" : longAfter ? "1h" : wanted
-}
+const fit = (breakpoints: ReadonlyArray<Breakpoint>, at: number, wanted: Ttl): Ttl =>
+  breakpoints.some((other) => other.ttl === "5m" && other.at <= at)
+    ? "5m"
+    : breakpoints.some((other) => other.ttl === "1h" && other.at > at)
+    ? "1h"
+    : wanted
 
 /** All that a request has, those in the blocks of a tool result too. */
 const breakpointsOf = (request: MessageRequest): Array<Breakpoint> => {

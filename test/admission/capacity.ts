@@ -83,7 +83,7 @@ export const run = (options: Run): Seen => {
 
   const start = (tries: number) => {
     inFlight++
-    const limited = waiting.length > 0 || inFlight >= controller.level
+    const limited = inFlight >= controller.level
     if (limited) limitedAt = now
     const call: Call = { startedAt: now, inFlight, limited, tries }
     const second = now / 1000

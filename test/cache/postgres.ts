@@ -21,6 +21,11 @@ const server = Effect.acquireRelease(
 
 /** A client of a database that lives as long as the layer. */
 export const layer: Layer.Layer<SqlClient.SqlClient> = Layer.unwrap(
-  Effect.map(server, ({ port }) =>
-    Layer.orDie(PgClient.layer({ host: "127.0.0.1", port, username: "postgres", database: "postgres", maxConnections: 2 })))
+  Effect.map(
+    server,
+    ({ port }) =>
+      Layer.orDie(
+        PgClient.layer({ host: "127.0.0.1", port, username: "postgres", database: "postgres", maxConnections: 2 })
+      )
+  )
 )

@@ -102,6 +102,8 @@ const options = {
   defaults: { model: "claude-opus-5-5", max_tokens: 100 },
   retry: RetryPolicy.make({ times: 3, initial: "5 millis", max: "40 millis" }),
   retryBudget: { ratio: 1, burst: 1_000_000 },
+  // Most of them fail by design: none is to be turned away unsent.
+  circuit: false,
   timeouts: { headers: "150 millis", firstContent: "200 millis", idle: "100 millis" }
 } satisfies Claude.Options
 

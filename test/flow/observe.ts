@@ -34,7 +34,7 @@ export const observe = (): Observed => {
     gauges: () =>
       Object.fromEntries(
         metrics().flatMap((metric) =>
-          metric.type === "Gauge" && !metric.id.endsWith(".level") && Number(metric.state.value) !== 0
+          metric.type === "Gauge" && counts.test(metric.id) && Number(metric.state.value) !== 0
             ? [[metric.id, Number(metric.state.value)]]
             : []
         )
@@ -51,6 +51,9 @@ export const observe = (): Observed => {
     )
   }
 }
+
+/** The gauges that count up and down. */
+const counts = /\.(active_requests|active_streams|queue\.depth)$/
 
 /** No logs, where failures are meant. */
 export const quiet: Layer.Layer<never> = Logger.layer([])

@@ -33,10 +33,10 @@ describeRedis("RedisUsage", () => {
         )
         yield* one.add(row({ tenant: "", requests: 0, inputTokens: 0, outputTokens: 0, cost: 0, unpriced: 1 }))
         yield* other.add(row({ tenant: "", model: "claude-haiku-5" }))
-        yield* other.add(row({ day: "2025-12-31" }))
+        yield* other.add(row({ day: "2025-12-31", cost: 0.1 + 0.2 }))
         yield* other.add(row({ day: "2026-11-03", tenant: `odd "name",\n{x} é`, model: "a b" }))
         assert.deepStrictEqual(yield* Stream.runCollect(one.rows), [
-          row({ day: "2025-12-31" }),
+          row({ day: "2025-12-31", cost: 0.3 }),
           row({ day: "2026-11-03", tenant: `odd "name",\n{x} é`, model: "a b" }),
           row({ tenant: "", model: "claude-haiku-5" }),
           row({ tenant: "", requests: 0, inputTokens: 0, outputTokens: 0, cost: 0, unpriced: 1 }),

@@ -274,11 +274,12 @@ export const limitStoreSuite = <E>(name: string, store: Layer.Layer<never, E>): 
 
     it.effect.prop(
       "has all again, exactly, once all that was taken is given back, in any order",
-      { sizes: upTo(10, Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 9 }))) },
-      ({ sizes }) =>
+      { parts: upTo(10, whole(0, 900)) },
+      ({ parts }) =>
         Effect.gen(function*() {
           const store = yield* theStore
           const k = key()
+          const sizes = parts.map((part) => part / 97)
           const limits = [requests(100)]
           const needs = sizes.map((size) => amounts({ requests: size }))
           assert.strictEqual((yield* store.take(k, limits, needs)).granted, needs.length)

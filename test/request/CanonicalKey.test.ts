@@ -44,6 +44,7 @@ describe("of", () => {
   it("leaves out whether the answer is streamed, and nothing of that name further in", () => {
     assert.strictEqual(of({ model: "m", stream: true }), of({ model: "m" }))
     assert.notStrictEqual(of({ tools: [{ stream: true }] }), of({ tools: [{}] }))
+    assert.notStrictEqual(of({ metadata: { stream: true } }), of({ metadata: {} }))
   })
 
   it("tells scopes apart, however their parts are cut", () => {
@@ -56,7 +57,7 @@ describe("of", () => {
     const cycle: { self?: unknown } = {}
     cycle.self = cycle
     const bomb = { self: [cycle, cycle], big: nested(300) }
-    for (const body of [nested(10_000), { messages: nested(100_000) }, cycle, bomb, { n: 1n }]) {
+    for (const body of [nested(502), nested(10_000), { messages: nested(100_000) }, cycle, bomb, { n: 1n }]) {
       assert.isUndefined(of(body))
     }
     assert.isString(of(nested(400)))

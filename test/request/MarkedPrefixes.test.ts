@@ -109,6 +109,13 @@ describe("MarkedPrefixes", () => {
     assert.isTrue(prefixes.answered(prefix, wrote, 1_700, 1_710))
   })
 
+  it("expects it from the first answer on, however long a later one takes", () => {
+    const prefixes = new MarkedPrefixes()
+    prefixes.answered(prefix, wrote, 0, 10)
+    prefixes.answered(prefix, read, 20, 500)
+    assert.isTrue(prefixes.answered(prefix, wrote, 100, 510))
+  })
+
   it("has no opinion of what is too short to be kept", () => {
     const prefixes = new MarkedPrefixes()
     for (const at of [0, 100, 200]) assert.isFalse(prefixes.answered(prefix, neither, at, at + 10))

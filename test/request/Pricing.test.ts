@@ -1,4 +1,6 @@
+import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
+import { Effect, FileSystem, Schema } from "effect"
 import * as Model from "../../src/request/Model.ts"
 import * as Pricing from "../../src/request/Pricing.ts"
 
@@ -144,7 +146,15 @@ describe("overrides", () => {
     ["from", { ...ok, from: "2026-02-30" }, "2026-02-30"],
     ["from", { ...ok, from: "2026-10-07T00:00:00Z" }, "2026-10-07T00:00:00Z"],
     ["cacheWrite", { ...ok, cacheWrite: 3 }, "unknown"],
-    ["fast.cached", { ...ok, fast: { ...ok, cached: 3 } }, "unknown"]
+    ["fast.cached", { ...ok, fast: { ...ok, cached: 3 } }, "unknown"],
+    ["above.rate", { ...ok, above: { promptTokens: 5, rates: ok, rate: ok } }, "unknown"],
+    ["above.rates", { ...ok, above: { promptTokens: 5 } }, "undefined"],
+    ["above", { ...ok, above: 3 }, "3"],
+    ["fast", { ...ok, fast: null }, "null"],
+    ["source", { ...ok, source: "rumour" }, "rumour"],
+    ["thirdParty", { ...ok, thirdParty: ["cache"] }, "[cache]"],
+    ["from", { ...ok, from: 20_260_101 }, "20260101"],
+    ["a price", null as unknown as object, "null"]
   ]
   it.each(bad)("are refused by name and value where %s is wrong: %j", (field, override, value) => {
     for (
@@ -152,7 +162,14 @@ describe("overrides", () => {
         ["Pricing.make", () => Pricing.make({ overrides: { "claude-x": override as Pricing.PriceOverride } })],
         [
           "Pricing.merge",
-          () => Pricing.merge(Pricing.standard, { "claude-x": [ok, override as Pricing.PriceOverride] })
+          () =>
+            Pricing.merge(Pricing.standard, {
+              "claude-x": [{ ...ok, from: "2020-01-01" }, override as Pricing.PriceOverride]
+            })
+        ],
+        [
+          "Pricing.fromJson",
+          () => Pricing.fromJson({ version: "1", models: { "claude-x": override } })
         ]
       ] as const
     ) {
@@ -167,4 +184,95 @@ describe("overrides", () => {
       assert.fail(`${fn} accepted it`)
     }
   })
+
+  it.each([
+    ["no price", [], "claude-x has no price"],
+    ["two prices of a day", [{ ...ok, from: "2026-01-01" }, { ...ok, from: "2026-01-01" }], "from is 2026-01-01 twice"],
+    ["two prices of any day", [ok, ok], "from is missing twice"]
+  ])("are refused with %s", (_, prices, message) => {
+    assert.throws(() => Pricing.make({ overrides: { "claude-x": prices } }), RangeError, message)
+  })
+
+  it("are refused where they name one model by two ids", () => {
+    const overrides = { "claude-haiku-4-5": ok, "claude-haiku-4-5-20251001": ok }
+    assert.throws(() => Pricing.make({ overrides }), RangeError, "is the same model as claude-haiku-4-5")
+  })
+})
+
+describe("a file of prices", () => {
+  const table = {
+    version: "contract 7",
+    models: {
+      "claude-opus-5-5": [
+        { input: 4, output: 20 },
+        { from: "2026-11-01", input: 3.6, output: 18, cacheRead: 0.18, batch: { input: 0.5, output: 0.5 } }
+      ],
+      "claude-next-9": { input: 1, output: 2, above: { promptTokens: 10, rates: { input: 2, output: 4 } } }
+    }
+  }
+
+  it("stands over the built-in table, or another, each model with its own prices only", () => {
+    for (const json of [table, JSON.stringify(table), `\uFEFF${JSON.stringify(table)}`]) {
+      const pricing = Pricing.fromJson(json)
+      assert.strictEqual(pricing.version, "contract 7")
+      assert.deepStrictEqual(Pricing.lookup(pricing, "claude-opus-5-5", now), {
+        ...table.models["claude-opus-5-5"][1]!,
+        source: "custom"
+      })
+      assert.strictEqual(Pricing.lookup(pricing, "claude-opus-5-5", Date.parse("2026-10-31"))?.input, 4)
+      assert.strictEqual(Pricing.lookup(pricing, "claude-next-9", now)?.above?.promptTokens, 10)
+      assert.strictEqual(Pricing.lookup(pricing, "claude-opus-5", now), price("claude-opus-5"))
+    }
+    const alone = Pricing.fromJson(table, { version: "none", models: new Map() })
+    assert.strictEqual(Pricing.lookup(alone, "claude-opus-5", now), undefined)
+    assert.strictEqual(alone.models.size, 2)
+  })
+
+  it.each([
+    ["text that is no JSON", "{ \"version\": ", "Pricing.fromJson: the text is no JSON: "],
+    ["a list", "[]", "the table is []; expected an object"],
+    ["nothing", null, "the table is null; expected an object"],
+    ["no version", { models: {} }, "version is undefined; expected a text"],
+    ["an empty version", { version: "", models: {} }, "version is ; expected a text"],
+    ["no models", { version: "1" }, "models is undefined; expected an object of prices by model"],
+    ["models in a list", { version: "1", models: [table] }, "models is [[object Object]]; expected an object"],
+    ["a key that is unknown", { ...table, currency: "EUR" }, "currency is unknown; expected one of version, models"],
+    ["a rate that is a text", { version: "1", models: { m: { input: "4", output: 1 } } }, "m: input is 4; expected a"],
+    [
+      "a rate that is null",
+      { version: "1", models: { m: { input: 4, output: null } } },
+      "m: output is null; expected a"
+    ],
+    ["a rate beyond all numbers", `{"version":"1","models":{"m":{"input":1e999,"output":1}}}`, "m: input is Infinity"],
+    ["a price that is none", { version: "1", models: { m: [3] } }, "m: a price is 3; expected an object"]
+  ])("is refused where it is %s", (_, json, message) => {
+    assert.throws(() => Pricing.fromJson(json), RangeError, message)
+  })
+
+  it.prop("is read or refused, whatever it holds, and never prices below zero", { json: Schema.Json }, ({ json }) => {
+    try {
+      Pricing.fromJson({ version: "1", models: { m: json, n: [{ input: json, output: 1 }] } })
+    } catch (error) {
+      assert.instanceOf(error, RangeError)
+      return
+    }
+    assert.isTrue(typeof json === "number" && json >= 0)
+  })
+
+  it.effect("is read from disk, and an error names it", () =>
+    Effect.gen(function*() {
+      const files = yield* FileSystem.FileSystem
+      const folder = yield* files.makeTempDirectoryScoped()
+      const path = `${folder}/prices.json`
+      yield* files.writeFileString(path, JSON.stringify(table))
+      const pricing = yield* Pricing.fromFile(path)
+      assert.strictEqual(Pricing.lookup(pricing, "claude-opus-5-5", now)?.input, 3.6)
+      yield* files.writeFileString(path, JSON.stringify({ version: "1", models: { m: { input: -4, output: 1 } } }))
+      for (const [at, message] of [[path, "m: input is -4"], [`${folder}/missing.json`, "ENOENT"]] as const) {
+        const error = yield* Effect.flip(Pricing.fromFile(at))
+        assert.isTrue(error.reason._tag === "Misconfigured" && error.reason.option === "pricing")
+        assert.include(error.message, at)
+        assert.include(error.message, message)
+      }
+    }).pipe(Effect.provide(NodeServices.layer)))
 })

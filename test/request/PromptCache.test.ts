@@ -169,7 +169,19 @@ describe("mark", () => {
     const results = [
       { type: "tool_result" as const, tool_use_id: "t", content: inner },
       { type: "document" as const, source: { type: "content" as const, content: inner } },
-      { type: "search_result" as const, source: "s", title: "t", content: inner }
+      { type: "search_result" as const, source: "s", title: "t", content: inner },
+      {
+        type: "tool_search_tool_result" as const,
+        tool_use_id: "t",
+        content: {
+          type: "tool_search_tool_search_result" as const,
+          tool_references: inner.map((block) => ({
+            type: "tool_reference" as const,
+            tool_name: block.text,
+            cache_control: short
+          }))
+        }
+      }
     ]
     for (const block of results) {
       const marked = mark({ system: "s", messages: [user(block), user(text("q"))] })
@@ -187,6 +199,8 @@ describe("mark", () => {
     const turns = [user(text("d", { cache_control: short })), user(text("q"))]
     const between = mark({ system: "s", messages: turns }, { ttl: "1h" })
     assert.deepStrictEqual(lifetimes(between), ["1h", "5m", "5m"])
+    const result = { type: "tool_result" as const, tool_use_id: "t", content: [text("d", { cache_control: short })] }
+    assert.deepStrictEqual(lifetimes(mark({ messages: [user(result)] }, { ttl: "1h" })), ["5m", "5m"])
   })
 
   it("puts no five minutes before an hour", () => {

@@ -6,7 +6,7 @@
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { describe } from "@effect/vitest"
 import { Context, Effect, Layer, Scope } from "effect"
-import type { Redis } from "effect/persistence"
+import { Redis } from "effect/persistence"
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { mkdtempSync, rmSync } from "node:fs"
@@ -22,8 +22,11 @@ export const startable: boolean = spawnSync("redis-server", ["--version"]).statu
 /** Whether there is a Redis to test with. */
 export const available: boolean = external !== undefined || startable
 
-/** Keys of one test run, so that runs that share a server do not meet. */
-export const freshPrefix = (): string => `claude-test-${randomUUID()}:`
+const runId = `claude-test-${randomUUID()}`
+let prefixes = 0
+
+/** Keys of one test, so that tests and runs that share a server do not meet. */
+export const freshPrefix = (): string => `${runId}-${prefixes++}:`
 
 // -----------------------------------------------------------------------------
 // servers
@@ -131,13 +134,38 @@ export class RedisUrl extends Context.Service<RedisUrl, string>()("test/RedisUrl
 export const client = (url: string): Layer.Layer<Redis.Redis | NodeRedis.NodeRedis> =>
   Layer.orDie(NodeRedis.layer({ url, disableOfflineQueue: true }))
 
-/** A client of REDIS_URL, or of a server that lives as long as the layer. */
+/** A client of REDIS_URL, which is left as it was, or of a server that lives as long as the layer. */
 export const layer: Layer.Layer<Redis.Redis | NodeRedis.NodeRedis | RedisUrl> = Layer.unwrap(
   Effect.gen(function*() {
     const url = external ?? (yield* startServer()).url
-    return Layer.merge(Layer.fresh(client(url)), Layer.succeed(RedisUrl, url))
+    const connected = Layer.fresh(client(url))
+    return Layer.mergeAll(
+      external === undefined ? connected : Layer.provideMerge(Layer.effectDiscard(cleanUp), connected),
+      Layer.succeed(RedisUrl, url)
+    )
   })
 )
+
+const cleanUp = Effect.gen(function*() {
+  const { send } = yield* Redis.Redis
+  yield* Effect.addFinalizer(() =>
+    Effect.gen(function*() {
+      let cursor = "0"
+      do {
+        const [next, keys] = yield* send<[string, Array<string>]>(
+          "SCAN",
+          cursor,
+          "MATCH",
+          `${runId}-*`,
+          "COUNT",
+          "1000"
+        )
+        if (keys.length > 0) yield* Effect.forEach(keys, (key) => send("DEL", key))
+        cursor = next
+      } while (cursor !== "0")
+    }).pipe(Effect.ignore)
+  )
+})
 
 // -----------------------------------------------------------------------------
 // suites
