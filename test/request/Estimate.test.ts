@@ -137,7 +137,10 @@ describe("a hostile body", () => {
     for (const body of [user(circle), user([{ type: "tool_use", input: circle }]), { ...user("Hi"), tools: circle }]) {
       assert.strictEqual(most(body), 1_000_000)
     }
-    assert.strictEqual(most(user([{ type: "tool_use", input: Object.assign([], { length: 4_000_000_000 }) }])), 1_000_000)
+    assert.strictEqual(
+      most(user([{ type: "tool_use", input: Object.assign([], { length: 4_000_000_000 }) }])),
+      1_000_000
+    )
   })
 
   it.each([{}, { messages: null }, { messages: "Hi", system: 5 }, { messages: [null, 3, [[]]], tools: [null, 7] }])(
