@@ -67,6 +67,7 @@ export interface UsageRow {
   readonly model: string
   /** Requests that were billed. */
   readonly requests: number
+  /** Without those that were read from the prompt cache, or written to it. */
   readonly inputTokens: number
   readonly cacheReadTokens: number
   readonly cacheWriteTokens: number

@@ -70,12 +70,13 @@ export const make = Effect.fnUntraced(function*(
         const now = clock.currentTimeMillisUnsafe()
         const settle = (reservation: Budget.Reservation) =>
           Effect.suspend(() => {
+            // What was given up before it answered anything is taken as not billed: an outage must not eat the budget.
             if (bill === undefined) return reservation.settle(Budget.nothing)
-            const { cost, model, usage } = bill
+            const { cost, model, partial, usage } = bill
             const row = UsageReport.rowOf({ at: now, tenant, model, usage, cost })
             const tokens = row.inputTokens + row.cacheReadTokens + row.cacheWriteTokens + row.outputTokens
             return Effect.andThen(
-              reservation.settle({ cost, tokens, unpriced: cost === undefined }),
+              reservation.settle({ cost, tokens, unpriced: cost === undefined, partial }),
               report(row)
             )
           })

@@ -50,6 +50,8 @@ export interface Bill {
   readonly usage: Message["usage"]
   /** Nothing where the price is unknown. */
   readonly cost: Cost.Cost | undefined
+  /** The answer did not end: of its output only what was told by then is known. */
+  readonly partial: boolean
 }
 
 /** How an attempt ended. @internal */
@@ -241,7 +243,7 @@ export class CallSpan {
   settled(span: Tracer.Span, { envelope }: Progress, exit: Exit.Exit<unknown, unknown>): Settled {
     this.add(this.series.activeRequests, -1)
     this.message = envelope ?? this.message
-    const bill = envelope === undefined ? undefined : this.bill(envelope)
+    const bill = envelope === undefined ? undefined : this.bill(envelope, Exit.isFailure(exit))
     const error = errorOf(exit)
     const outcome = Exit.isSuccess(exit) ? "success" : error !== undefined || Exit.hasDies(exit) ? "error" : "cancelled"
     const type = outcome === "error" ? error?.type ?? unknownError : ""
@@ -295,7 +297,7 @@ export class CallSpan {
 
   // ---------------------------------------------------------------------------
 
-  private bill(envelope: Message): Bill {
+  private bill(envelope: Message, partial: boolean): Bill {
     const { usage } = envelope
     this.usage = Failure.addUsage(this.usage, usage)
     this.reasoning += usage.output_tokens_details?.thinking_tokens ?? 0
@@ -309,7 +311,7 @@ export class CallSpan {
       : this.cost === undefined
       ? cost
       : Cost.add(this.cost, cost)
-    return { model: envelope.model, usage, cost }
+    return { model: envelope.model, usage, cost, partial }
   }
 
   private measure(lasted: number, type: string): void {

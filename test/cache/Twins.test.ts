@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Deferred, Effect, Exit, Fiber, Random, Schema, Scope } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Random, References, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Twins from "../../src/cache/Twins.ts"
 
@@ -246,6 +246,39 @@ describe("leaving", () => {
       // Some of them were early, and some late.
       assert.isAbove(kept, 0)
       assert.isBelow(kept, 120)
+    }))
+
+  it.effect("joins no call that is ending, and makes none twice, wherever the scheduler lets others go first", () =>
+    Effect.gen(function*() {
+      for (const ops of numbers(30)) {
+        const twins = yield* make()
+        const seen = { made: 0, running: 0, most: 0 }
+        const call = Effect.suspend(() => {
+          seen.made++
+          seen.most = Math.max(seen.most, ++seen.running)
+          return Effect.as(Effect.yieldNow, "a").pipe(Effect.ensuring(Effect.sync(() => seen.running--)))
+        })
+        const run = Effect.exit(twins.run("k", call))
+        const fibers = yield* Effect.forEach(numbers(20), (n) =>
+          Effect.forEach(numbers(n % 5), () => Effect.yieldNow).pipe(
+            Effect.andThen(run),
+            Effect.provideService(References.MaxOpsBeforeYield, 1 + (ops + n) % 30),
+            Effect.forkChild
+          ))
+        for (const n of numbers(10)) {
+          yield* Effect.forEach(numbers(n % 3), () => Effect.yieldNow)
+          fibers[(n * 7) % 20]!.interruptUnsafe()
+        }
+        yield* settle
+        const exits = yield* Effect.forEach(fibers, Fiber.await)
+        for (const exit of exits) {
+          // Who was not interrupted has an answer, and no end of another's call.
+          if (Exit.isSuccess(exit)) assert.isTrue(Exit.isSuccess(exit.value), String(exit.value))
+        }
+        assert.strictEqual(seen.most, 1)
+        assert.strictEqual(seen.running, 0)
+        assert.strictEqual(twins.size(), 0)
+      }
     }))
 
   for (const order of ["before", "after"] as const) {
