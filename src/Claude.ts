@@ -6,8 +6,6 @@
  * of a program. The surprise: a stop at `max_tokens` or a refusal is a success of `message`, and a failure of `text`.
  */
 import type { Message as SdkMessage } from "@anthropic-ai/sdk/resources/messages/messages"
-import * as Arr from "effect/Array"
-import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
 import type * as Config from "effect/Config"
@@ -22,8 +20,6 @@ import * as Stream from "effect/Stream"
 import type * as Stores from "./admission/Stores.ts"
 import * as Attempt from "./attempt/Attempt.ts"
 import * as Retrying from "./attempt/Retrying.ts"
-import * as RetryPolicy from "./attempt/RetryPolicy.ts"
-import * as Timeouts from "./attempt/Timeouts.ts"
 import * as ClaudeError from "./ClaudeError.ts"
 import { Accumulator } from "./decode/Accumulator.ts"
 import * as Event from "./decode/Event.ts"
@@ -31,15 +27,16 @@ import * as Text from "./decode/Text.ts"
 import { TokenCount } from "./decode/TokenCount.ts"
 import * as Failure from "./Failure.ts"
 import * as Caching from "./internal/Caching.ts"
+import * as Call from "./internal/Call.ts"
 import * as Endpoint from "./internal/Endpoint.ts"
+import * as Fallback from "./internal/Fallback.ts"
 import * as Money from "./internal/Money.ts"
 import * as Settings from "./internal/Settings.ts"
-import * as Cost from "./request/Cost.ts"
+import * as StreamCall from "./internal/StreamCall.ts"
 import * as Estimate from "./request/Estimate.ts"
 import * as Request from "./request/Request.ts"
 import * as StructuredOutput from "./request/StructuredOutput.ts"
 import * as AdmissionTelemetry from "./telemetry/AdmissionTelemetry.ts"
-import type { Outcome } from "./telemetry/Attributes.ts"
 import * as CallSpan from "./telemetry/CallSpan.ts"
 import type * as CallTelemetry from "./telemetry/CallTelemetry.ts"
 import * as AnthropicTransport from "./transport/AnthropicTransport.ts"
@@ -56,19 +53,10 @@ import { type Exchange, type ResponseHead, Transport } from "./transport/Transpo
  * @category models
  * @since 0.1.0
  */
-export type Message = SdkMessage & Receipt
+export type Message = Call.Message
 
 /** What a call leaves behind beside its answer. @category models @since 0.1.0 */
-export interface Receipt {
-  readonly requestId: string | undefined
-  readonly cost: Cost.Cost | undefined
-  /** How many times the request was sent. */
-  readonly attempts: number
-  /** What all of them were billed. */
-  readonly billed: ClaudeError.Usage | undefined
-  /** It was answered before, or to another call at the same time, and cost nothing. */
-  readonly cached: boolean
-}
+export type Receipt = Call.Receipt
 
 /** What calls of a tenant by a model came to on a day. @category models @since 0.2.0 */
 export type UsageRow = Stores.UsageRow
@@ -79,7 +67,7 @@ export type UsageRow = Stores.UsageRow
  * @category models
  * @since 0.1.0
  */
-export type StreamEvent = Event.StreamEvent<Receipt>
+export type StreamEvent = StreamCall.StreamEvent
 
 /** @category models @since 0.1.0 */
 export type MessageRequest = Request.MessageRequest
@@ -121,53 +109,7 @@ const nothing: Policy = {}
 // make
 // -----------------------------------------------------------------------------
 
-/** One call on its way. */
-interface Call {
-  readonly span: CallSpan.CallSpan
-  readonly prepared: Prepared
-  /** Which answers, and which may yet be asked. */
-  target: Target
-  readonly fallback: Array<Fallback>
-  /** What to do after a failed attempt at this target. */
-  again: (error: ClaudeError.ClaudeError) => Effect.Effect<void, ClaudeError.ClaudeError>
-  /** Until when; a stream's time ends with its first content. */
-  deadline: number
-  /** What the latest attempt has received. */
-  accumulator: Accumulator
-}
-
-/** A request that may be sent, and how. */
-interface Prepared {
-  readonly operation: CallTelemetry.Operation
-  readonly resolved: Request.Resolved
-  readonly policy: Settings.Policy
-  readonly timeouts: Timeouts.Timeouts
-  /** How long the call may take. */
-  readonly total: number
-  /** The response comes as a stream of events; and the caller reads it as one. */
-  readonly streamed: boolean
-  readonly stream: boolean
-}
-
-/** A model at an endpoint, and what is sent to it. */
-interface Target {
-  readonly endpoint: Endpoint.Endpoint
-  readonly lane: Endpoint.Lane
-  readonly model: string
-  readonly body: Request.Resolved & { readonly stream?: boolean }
-}
-
-type Fallback = string | Settings.FallbackTarget
-
-/** An attempt of a stream. */
-interface Opened {
-  /** Its events up to the first content, and whether they are still to be handed on. */
-  readonly held: StreamEvents
-  first: boolean
-  readonly rest: Pull.Pull<StreamEvents, ClaudeError.ClaudeError>
-}
-
-/** A request on its way. */
+/** A request that is being answered. */
 interface Sent {
   readonly exchange: Exchange
   readonly onHead: (head: ResponseHead) => void
@@ -180,13 +122,13 @@ const makeWith = Effect.fnUntraced(function*(
   settings: Settings.Settings
 ): Effect.fn.Return<Claude["Service"], never, Transport | Scope.Scope> {
   const clock = yield* Clock.Clock
-  const scope = yield* Effect.scope
   const admission = yield* AdmissionTelemetry.make
   const endpointOf = yield* Endpoint.makeAll(settings, admission)
   const home = endpointOf(yield* Transport)
   const money = yield* Money.make(settings, admission)
-  const cache = yield* Caching.make<Message, ClaudeError.ClaudeError>(settings, admission, plain)
+  const cache = yield* Caching.make<Message, ClaudeError.ClaudeError>(settings, admission, Call.withoutReceipt)
   const retryBudget = new Retrying.RetryBudget(settings.retryBudget)
+  const fallback = Fallback.make(home, endpointOf, retryBudget, yield* Effect.scope)
   const policyOf = Settings.makePolicyOf(settings.policy, settings.admission)
 
   // The way of a call, from the caller to the wire. Each stage is a function around the next:
@@ -208,14 +150,14 @@ const makeWith = Effect.fnUntraced(function*(
     resolved: Request.Resolved | ClaudeError.ClaudeFatalError,
     operation: CallTelemetry.Operation,
     stream: boolean
-  ): Effect.Effect<Prepared, ClaudeError.ClaudeFatalError> =>
+  ): Effect.Effect<Call.Prepared, ClaudeError.ClaudeFatalError> =>
     Effect.flatMap(CurrentPolicy, (current) => {
       const known = policyOf(current)
       if ("_tag" in known) return Effect.fail(known)
       if ("_tag" in resolved) return Effect.fail(resolved)
       const { policy, timeouts } = known
       const streamed = operation === "chat" && policy.wire !== "json"
-      return Effect.succeed<Prepared>({
+      return Effect.succeed<Call.Prepared>({
         operation,
         resolved,
         policy,
@@ -227,97 +169,30 @@ const makeWith = Effect.fnUntraced(function*(
       })
     })
 
-  const begin = (prepared: Prepared): Effect.Effect<Call> => {
+  const begin = (prepared: Call.Prepared): Effect.Effect<Call.Call> => {
     const { operation, policy, resolved, stream, streamed } = prepared
-    const { fallback = [], tags, tenant } = policy
     retryBudget.deposit()
-    const target = targetOf(prepared, home, resolved.model)
+    const target = fallback.home(prepared)
+    const { tags, tenant } = policy
     const info = { operation, model: resolved.model, params: target.body, streamed, stream, tenant, tags }
-    return Effect.map(CallSpan.begin(home.telemetry, info), (span): Call => {
-      const call: Call = {
+    return Effect.map(CallSpan.begin(home.telemetry, info), (span) => {
+      const call: Call.Call = {
         span,
         prepared,
         target,
-        fallback: [...fallback],
+        fallback: [...policy.fallback ?? []],
         again: Effect.fail,
         deadline: span.startedAt + prepared.total,
         accumulator: new Accumulator()
       }
-      call.again = again(call)
+      call.again = fallback.again(call)
       return call
     })
   }
 
-  const targetOf = (
-    { operation, resolved, streamed }: Prepared,
-    endpoint: Endpoint.Endpoint,
-    model: string
-  ): Target => {
-    const body = model === resolved.model ? resolved : Request.forModel(resolved, model)
-    return { endpoint, lane: endpoint.lane(operation, model), model, body: streamed ? { ...body, stream: true } : body }
-  }
-
-  const again = (call: Call) =>
-    Retrying.makeAgain({
-      policy: call.prepared.policy.retry ?? RetryPolicy.standard,
-      budget: retryBudget,
-      deadline: () => call.deadline,
-      // What is down is waited for only where there is nobody else to ask.
-      isForHere: (error) => error.reason._tag !== "CircuitOpen" || call.fallback.length === 0,
-      onRetry: ({ delay, error }) => call.span.retries(error, delay)
-    })
-
-  /** Endpoints of the clients that calls fail over to, each made once. */
-  const others = new WeakMap<object, Endpoint.Endpoint>()
-  const endpointFor = (client: NonNullable<Settings.FallbackTarget["client"]>) =>
-    Effect.suspend(() => {
-      const known = others.get(client)
-      if (known !== undefined) return Effect.succeed(known)
-      return Effect.map(Scope.provide(AnthropicTransport.make({ client }), scope), (transport) => {
-        const endpoint = endpointOf(transport)
-        others.set(client, endpoint)
-        return endpoint
-      })
-    })
-
-  /** Goes on to the next target; `undefined` is a refusal. */
-  const moveOn = (
-    call: Call,
-    to: Fallback,
-    error: ClaudeError.ClaudeError | undefined
-  ): Effect.Effect<void, ClaudeError.ClaudeFatalError> => {
-    const { client, model = call.prepared.resolved.model } = typeof to === "string" ? { model: to } : to
-    return Effect.flatMap(client === undefined ? Effect.succeed(home) : endpointFor(client), (endpoint) => {
-      call.target = targetOf(call.prepared, endpoint, model)
-      call.again = again(call)
-      return call.span.failsOver(endpoint.telemetry, model, error)
-    })
-  }
-
-  /** Retries at each target in its turn, until one serves. */
-  const served = <A, R>(
-    call: Call,
-    attempt: Effect.Effect<A, ClaudeError.ClaudeError, R>,
-    isRefused: (value: A) => boolean
-  ): Effect.Effect<A, ClaudeError.ClaudeError, R> => {
-    const here: typeof attempt = Effect.suspend(() => Retrying.retrying(call.again, attempt)).pipe(
-      Effect.catch((error) => {
-        const next = error.mayFailOver ? call.fallback.shift() : undefined
-        return next === undefined ? Effect.fail(error) : Effect.andThen(moveOn(call, next, error), here)
-      }),
-      Effect.flatMap((value) => {
-        const next = isRefused(value) && call.prepared.policy.onRefusal === "fallback"
-          ? call.fallback.shift()
-          : undefined
-        return next === undefined ? Effect.succeed(value) : Effect.andThen(moveOn(call, next, undefined), here)
-      })
-    )
-    return here
-  }
-
   /** Sends a request; its span ends, and its permit, its reservation and its socket are free, with the scope. */
   const exchange = Effect.fnUntraced(function*(
-    call: Call,
+    call: Call.Call,
     progress: CallSpan.Progress
   ): Effect.fn.Return<Sent, ClaudeError.ClaudeError, Scope.Scope> {
     const { deadline, prepared: { operation, policy, streamed }, span: told } = call
@@ -386,7 +261,7 @@ const makeWith = Effect.fnUntraced(function*(
   })
 
   /** How an attempt of this call is read. */
-  const reading = (call: Call, sent: Sent) => ({
+  const reading = (call: Call.Call, sent: Sent) => ({
     source: sent.exchange,
     failure: ({ failure, ...event }: Event.ErrorEvent) =>
       failure ?? Classify.fromEvent(event, call.span.requestId, call.target.endpoint.redact),
@@ -398,7 +273,7 @@ const makeWith = Effect.fnUntraced(function*(
   })
 
   const attempt = (
-    call: Call,
+    call: Call.Call,
     onComplete: (events: Array<Event.WireEvent>) => Effect.Effect<Array<Event.WireEvent>, ClaudeError.ClaudeError>
   ) =>
     Effect.suspend(() => {
@@ -411,48 +286,32 @@ const makeWith = Effect.fnUntraced(function*(
     })
 
   const fold = (
-    call: Call,
+    call: Call.Call,
     { pull }: Attempt.Attempt<Event.WireEvent>
   ): Effect.Effect<SdkMessage, ClaudeError.ClaudeError> => {
     const drain: Pull.Pull<never, ClaudeError.ClaudeError> = Effect.flatMap(pull, () => drain)
     return Pull.catchDone(drain, () => call.accumulator.folded)
   }
 
-  /** A call's last word: the error, with what the call knows by then. */
-  const final = (call: Call, error: ClaudeError.ClaudeError): ClaudeError.ClaudeError =>
-    Failure.enrich(error, {
-      attempts: call.span.attempts,
-      usage: call.span.usage,
-      partial: call.accumulator.partial()
-    })
-
-  const receipt = (call: Call): Receipt => ({
-    requestId: call.span.requestId,
-    cost: call.span.cost,
-    attempts: call.span.attempts,
-    billed: call.span.usage,
-    cached: false
-  })
-
   /** A call that is made, whatever the cache has. */
-  const fresh = (prepared: Prepared): Effect.Effect<Message, ClaudeError.ClaudeError> =>
+  const fresh = (prepared: Call.Prepared): Effect.Effect<Message, ClaudeError.ClaudeError> =>
     Effect.acquireUseRelease(
       begin(prepared),
       (call) =>
-        served(
+        fallback.served(
           call,
           Effect.scoped(Effect.flatMap(attempt(call, Effect.succeed), (attempt) => fold(call, attempt))),
           isRefusal
         ).pipe(
-          Effect.map((message): Message => Object.assign(message, receipt(call))),
-          Effect.mapError((error) => final(call, error))
+          Effect.map((message): Message => Object.assign(message, Call.receipt(call))),
+          Effect.mapError((error) => Call.final(call, error))
         ),
-      (call, exit) => end(call, outcomeOf(exit), exit)
+      (call, exit) => Call.end(call, Call.outcomeOf(exit), exit)
     )
 
   /** A call that is answered with what was, or is being, answered to another. */
   const replayed = (
-    prepared: Prepared,
+    prepared: Call.Prepared,
     outcome: "hit" | "shared",
     answer: Effect.Effect<SdkMessage, ClaudeError.ClaudeError>
   ): Effect.Effect<Message, ClaudeError.ClaudeError> =>
@@ -463,10 +322,10 @@ const makeWith = Effect.fnUntraced(function*(
           Effect.timeoutOrElse({ duration: prepared.total, orElse: () => Effect.fail(Failure.deadlineExceeded()) }),
           Effect.map((message): Message => {
             call.span.cached(outcome, message)
-            return Object.assign(message, free)
+            return Object.assign(message, Call.free)
           })
         ),
-      (call, exit) => end(call, outcomeOf(exit), exit)
+      (call, exit) => Call.end(call, Call.outcomeOf(exit), exit)
     )
 
   const message: Claude["Service"]["message"] = (request) =>
@@ -479,112 +338,36 @@ const makeWith = Effect.fnUntraced(function*(
         })
     )
 
-  const keyOf = ({ policy, resolved }: Prepared): string | undefined =>
+  const keyOf = ({ policy, resolved }: Call.Prepared): string | undefined =>
     policy.cache === true ? cache.keyOf(resolved, home.transport.server.url, policy) : undefined
 
-  /** The pull of a stream's events, within the stream's scope. */
   const open = Effect.fnUntraced(function*(
     request: MessageRequest,
     scope: Scope.Scope
-  ): Effect.fn.Return<Pull.Pull<StreamEvents, ClaudeError.ClaudeError>, ClaudeError.ClaudeError> {
-    const now = clock.currentTimeMillisUnsafe()
-    const prepared = yield* prepare(Request.resolve(request, settings.defaults, now), "chat", true)
+  ): Effect.fn.Return<StreamCall.EventPull, ClaudeError.ClaudeError> {
+    const now = () => clock.currentTimeMillisUnsafe()
+    const prepared = yield* prepare(Request.resolve(request, settings.defaults, now()), "chat", true)
     const key = keyOf(prepared)
     const kept = key === undefined ? undefined : yield* cache.lookup(key)
     const call = yield* Effect.acquireRelease(
       begin(prepared),
       // What has not ended by now was left by its consumer, whose own failure is none of the call's.
-      (call) => end(call, "cancelled", Exit.void)
+      (call) => Call.end(call, "cancelled", Exit.void)
     ).pipe(Scope.provide(scope))
-    if (kept !== undefined) return yield* replay(call, kept)
-
-    const failing = <A>(effect: Effect.Effect<A, ClaudeError.ClaudeError>) =>
-      Effect.catchCause(effect, (cause) => {
-        const failed = Exit.failCause(Cause.map(cause, (error) => final(call, error)))
-        return Cause.hasInterruptsOnly(cause) ? failed : Effect.andThen(end(call, "error", failed), failed)
-      })
-
-    /** Each attempt has a scope of its own, closed as soon as it has ended, or given up with the stream's. */
-    const opened = Effect.suspend(() => {
-      const own = Scope.makeUnsafe()
-      const close = (exit: Exit.Exit<unknown, unknown>) => Scope.close(own, exit)
-      // All that the call holds is free before its consumer sees the last event.
-      const onComplete = (events: Array<Event.WireEvent>) =>
-        failing(close(Exit.void)).pipe(
-          Effect.andThen(key === undefined ? Effect.void : keep(key, call)),
-          Effect.andThen(Effect.suspend(() => {
-            Object.assign(events[events.length - 1]!, receipt(call))
-            return end(call, "success", Exit.void)
-          })),
-          Effect.as(events)
+    if (kept !== undefined) return yield* StreamCall.replay(call, kept)
+    return yield* StreamCall.open({
+      call,
+      scope,
+      now,
+      attempt: (onComplete) => attempt(call, onComplete),
+      served: (attempt) => fallback.served(call, attempt, () => false),
+      onWhole: key === undefined
+        ? Effect.void
+        : Effect.ignore(
+          Effect.suspend(() => Effect.flatMap(call.accumulator.folded, (message) => cache.store(key, message)))
         )
-      return Effect.andThen(
-        Scope.addFinalizer(scope, close(left)),
-        attempt(call, onComplete).pipe(
-          Scope.provide(own),
-          Effect.onExit((exit) => Exit.isFailure(exit) ? close(exit) : Effect.void),
-          Effect.map(({ held, pull }): Opened => ({ held: toPublic(held), rest: rest(pull, close), first: true }))
-        )
-      )
-    })
-    const openedAnywhere = served(call, opened, () => false)
-
-    /** What follows, until it breaks. Made once: it is pulled for every read. */
-    const rest = (
-      pull: Attempt.Attempt<Event.WireEvent>["pull"],
-      close: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
-    ): Opened["rest"] =>
-      Effect.catchCause(toPublicPull(pull), (cause) => {
-        const error = cause.reasons.find(Cause.isFailReason)?.error
-        if (Cause.isDone(error)) return Effect.failCause(cause)
-        // Without a failure it is a defect or an interruption.
-        if (error === undefined) return failing(Effect.failCause(cause as Cause.Cause<never>))
-        const mayRestart = prepared.policy.onBreak === "restart" && error._tag === "ClaudeRetryableError"
-        return Effect.andThen(close(Exit.fail(error)), failing(mayRestart ? restart(error) : Effect.fail(error)))
-      })
-
-    const restart = (error: ClaudeError.ClaudeRetryableError): Effect.Effect<StreamEvents, ClaudeError.ClaudeError> =>
-      Effect.suspend(() => {
-        call.deadline = clock.currentTimeMillisUnsafe() + prepared.total
-        // With what it knew, before the next attempt begins.
-        const known = final(call, error)
-        const broken = known._tag === "ClaudeRetryableError" ? known : error
-        return call.again(error).pipe(
-          Effect.andThen(openedAnywhere),
-          Effect.map((next) => {
-            current = { ...next, first: false }
-            return [{ type: "restart", attempt: call.span.attempts, error: broken }, ...next.held]
-          })
-        )
-      })
-
-    let current: Opened = yield* failing(openedAnywhere)
-    // A pull is the result, not to be run here. @effect-diagnostics-next-line returnEffectInGen:off
-    return Effect.suspend(() => {
-      if (!current.first) return current.rest
-      current.first = false
-      return Effect.succeed(current.held)
     })
   })
-
-  /** Keeps what a stream came to. */
-  const keep = (key: string, call: Call): Effect.Effect<void> =>
-    Effect.ignore(Effect.flatMap(call.accumulator.folded, (message) => cache.store(key, message)))
-
-  /** A message that was kept, as the stream that it came as. */
-  const replay = (call: Call, message: SdkMessage) =>
-    Effect.suspend(() => {
-      call.span.cached("hit", message)
-      const events = Event.fromMessage(message)
-      Object.assign(events[events.length - 1]!, free)
-      let first = true
-      const pull: Pull.Pull<StreamEvents> = Effect.suspend(() => {
-        if (!first) return Cause.done()
-        first = false
-        return Effect.succeed(toPublic(events))
-      })
-      return Effect.as(end(call, "success", Exit.void), pull)
-    })
 
   const stream: Claude["Service"]["stream"] = (request) =>
     Stream.fromChannel(Channel.fromTransform((_upstream, scope) => open(request, scope)))
@@ -613,12 +396,12 @@ const makeWith = Effect.fnUntraced(function*(
               () => count.tokens
             ))
         })
-        return served(call, Effect.scoped(attempt), () => false).pipe(
+        return fallback.served(call, Effect.scoped(attempt), () => false).pipe(
           Effect.tap((tokens) => Effect.sync(() => call.span.counted(tokens))),
-          Effect.mapError((error) => final(call, error))
+          Effect.mapError((error) => Call.final(call, error))
         )
       },
-      (call, exit) => end(call, outcomeOf(exit), exit)
+      (call, exit) => Call.end(call, Call.outcomeOf(exit), exit)
     )
 
   const object: Claude["Service"]["object"] = (schema, request) =>
@@ -639,36 +422,7 @@ export const make = (
     return "_tag" in settings ? Effect.fail(settings) : makeWith(settings)
   })
 
-/** What an answer of the cache leaves behind. */
-const free: Receipt = {
-  requestId: undefined,
-  cost: Cost.nothing,
-  attempts: 0,
-  billed: undefined,
-  cached: true
-}
-
-/** A message as the API gave it. */
-const plain = (
-  { attempts: _attempts, billed: _billed, cached: _cached, cost: _cost, requestId: _id, ...message }: Message
-) => message as SdkMessage
-
 const isRefusal = (message: SdkMessage): boolean => message.stop_reason === "refusal"
-
-/** How an attempt ends that its consumer gave up. */
-const left = Exit.interrupt()
-
-const end = (call: Call, outcome: Outcome, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
-  call.span.end(outcome, exit, () => call.accumulator.partial())
-
-const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome =>
-  Exit.isSuccess(exit) ? "success" : Exit.hasInterrupts(exit) ? "cancelled" : "error"
-
-type StreamEvents = Arr.NonEmptyArray<StreamEvent>
-
-/** What ends a message early is cut off before these, and an attempt reads on until there is an event. */
-const toPublic = (events: Array<Event.WireEvent>): StreamEvents => events as StreamEvents
-const toPublicPull = (pull: Attempt.Attempt<Event.WireEvent>["pull"]): Opened["rest"] => pull as Opened["rest"]
 
 // -----------------------------------------------------------------------------
 // layers

@@ -70,4 +70,8 @@ const drill = ({ configured, kind, limit, name }: Variant) =>
     ]
   })
 
-await Figures.run("rate", Effect.map(Effect.forEach(variants.slice(0, Number(process.env.N ?? 4)), drill), (figures) => figures.flat()))
+// Two at once, each of which is idle most of the time.
+await Figures.run(
+  "rate",
+  Effect.map(Effect.forEach(variants, drill, { concurrency: 2 }), (figures) => figures.flat())
+)

@@ -1,179 +1,262 @@
+/**
+ * How many attempts may be in flight, found by trial: the highest level that provokes neither refusals nor a rise of the
+ * time to first content.
+ *
+ * There is no baseline that could go stale. A level is held for some rounds, then compared with one above it, now and
+ * then with one below, and the better of the two is held. So a slower day of the server, which lowering does not cure,
+ * lowers nothing. Latencies are compared by their logarithms and against their own scatter.
+ *
+ * A pure state machine: milliseconds are passed in, a sample costs the same whatever came before.
+ */
+import { Latencies } from "./Latencies.ts"
+
+/** An attempt that told something of the level. @internal */
+export interface Sample {
+  readonly startedAt: number
+  /** How many attempts were in flight when it started, itself included. */
+  readonly inFlight: number
+}
+
+/** One that was answered. @internal */
+export interface AnswerSample extends Sample {
+  /** Since it started, the level was reached or kept a call waiting (for a permit, not for rate). */
+  readonly limited: boolean
+}
+
+/** One whose first content was timed. @internal */
+export interface ContentSample extends AnswerSample {
+  readonly firstContentMillis: number
+}
+
+/** Where a server that is well takes 64, three trips get there; one that takes 8 refuses one burst. */
+const startLevel = 16
+/** A trial rises over 8 answers: the first refusal, known within milliseconds, stops it an eighth beyond at most. */
+const rampAnswers = 8
+/** The first step beyond what is known, as a part of the level: smaller ones would not show, larger ones overshoot. */
+const smallStep = 1 / 16
+/** Each success widens the next step: from 8 to 64 in four trials. */
+const stepGrowth = 4
+/** How much lower a trial below goes: what it costs while it lasts, against what it can show. */
+const downStep = 1 / 8
+/** A round has as many answers as the level, and enough of them to compare. */
+const roundAnswers = 8
+/** Rounds between trials at most, after one failed, two, four: so a refusal comes once in 64 answers, below 2 %. */
+const maxRounds = 8
+/** Lone refusals that are nobody's load, one in so many answers, lower nothing: the 2 % that may remain. */
+const answersPerForgiven = 50
+/** Calls a second are the level over their time: a rise of this part of the level's own (in logarithms) gains too little. */
+const gain = 0.75
+/** A third slower is slower, however wide the step. */
+const rise = 0.3
+/** How many standard errors a rise must be: to refuse a level, to leave one, to do so before the trial has all answers. */
+const likely = 2.5
+const enough = 2
+const sure = 3.5
+
+/** @internal */
 export class Controller {
   private readonly min: number
   private readonly max: number
+  /** The best level known; a trial is about another. */
   private held: number
   private current: number
   private phase: "hold" | "up" | "down" = "hold"
   private target: number
+  /** The lowest level that failed since the last probe. */
   private ceiling = Infinity
   private step: number
-  private downStep = 0.13
-  private wait = 1
-  private left = 1
+  private rounds = 1
+  private roundsLeft = 1
+  private holds = 0
+  /** Attempts that started before tell nothing of this phase. */
   private since = -Infinity
+  /** Answers before favour quick attempts, as the slow ones are still on their way. */
+  private countFrom = -Infinity
+  private peak = 0
   private cutAt = -Infinity
   private cut = 1
-  private reference = new Stats()
-  private round = new Stats()
+  private forgiveness = 0
+  /** Latencies at the held level, and those of the round or trial under way. */
+  private reference = new Latencies()
+  private round = new Latencies()
+  /** How far rounds at one level lie apart beyond their scatter: prompts change too. A variance. */
+  private drift = 0
 
   constructor(options: { readonly min: number; readonly max: number }) {
-    this.min = options.min
-    this.max = options.max
-    this.held = this.current = this.target = Math.max(this.min, Math.min(this.max, 16))
+    const { max, min } = options
+    for (const [field, value] of [["min", min], ["max", max]] as const) {
+      if (!(Number.isSafeInteger(value) && value >= 1)) {
+        throw new RangeError(`Controller: ${field} must be a whole number of at least 1, got ${value}`)
+      }
+    }
+    if (min > max) throw new RangeError(`Controller: min must not exceed max, got ${min} and ${max}`)
+    this.min = min
+    this.max = max
+    this.held = this.current = this.target = Math.max(min, Math.min(max, startLevel))
     this.step = this.held
-    if (this.held < this.max) this.climb(-Infinity)
+    this.climb(-Infinity)
   }
+
+  /** How many attempts may be in flight now: a whole number between min and max. */
   get level(): number {
     return this.current
   }
 
-  content(now: number, s: { startedAt: number; firstContentMillis: number; inFlight: number; limited: boolean }): void {
-    this.answered(now, s, Math.log(Math.max(1, s.firstContentMillis)))
-  }
-  success(now: number, s: { startedAt: number; inFlight: number; limited: boolean }): void {
-    this.answered(now, s, undefined)
-  }
-  overloaded(now: number, s: { startedAt: number; inFlight: number }): void {
-    if (s.startedAt <= this.cutAt) return
-    const n = s.inFlight
-    if (n > this.held) {
-      if (this.phase !== "up") return
-      this.cutAt = now
-      this.ceiling = Math.min(this.ceiling, n)
-      this.current = this.held
-      this.climb(now)
-      return
-    }
-    this.cutAt = now
-    this.ceiling = n
-    this.held = this.current = Math.max(this.min, n - Math.max(1, Math.min(this.cut, Math.floor(n / 4))))
-    this.cut *= 2
-    this.wait = 1
-    this.hold(now)
+  /** An attempt was answered with its first content. */
+  content(now: number, sample: ContentSample): void {
+    this.answered(now, sample, Math.log(Math.max(1, sample.firstContentMillis)))
   }
 
-  private answered(now: number, s: { startedAt: number; inFlight: number; limited: boolean }, ln: number | undefined) {
-    if (!s.limited || 2 * s.inFlight < Math.min(this.held, this.current)) return
-    if (this.phase === "up") {
-      if (s.startedAt < this.since) {
-        if (s.inFlight <= this.held) this.reference.add(ln)
-      } else if (2 * s.inFlight > this.held + this.target) this.round.add(ln)
-      if (this.current < this.target) {
-        this.current = Math.min(this.target, this.current + Math.ceil((this.target - this.held) / 8))
-      }
-      if (this.current === this.target && this.round.answers >= Math.max(8, this.target / 4)) {
-        this.cut = 1
-        if (worse(this.reference, this.round, this.target / this.held)) {
-          this.ceiling = this.target
-          this.current = this.held
-        } else {
-          if (this.target >= this.ceiling) this.ceiling = Infinity
-          this.held = this.target
-          this.reference = this.round
-          this.step *= 4
-          this.wait = 1
-        }
-        this.climb(now)
-      }
+  /** An attempt succeeded that tells no time to its first content. */
+  success(now: number, sample: AnswerSample): void {
+    this.answered(now, sample, undefined)
+  }
+
+  /** An attempt was refused or lost because there was too much. */
+  overloaded(now: number, sample: Sample): void {
+    // One round trip brings one decrease, whatever else was on its way.
+    if (sample.startedAt <= this.cutAt) return
+    if (sample.inFlight > this.held) {
+      if (this.phase !== "up") return
+      this.cutAt = now
+      this.ceiling = Math.min(this.ceiling, sample.inFlight)
+      this.current = this.held
+      return this.climb(now)
+    }
+    this.cutAt = now
+    if (this.forgiveness >= 1) {
+      this.forgiveness -= 1
       return
     }
-    if (s.startedAt < this.since) return
-    this.round.add(ln)
-    if (this.phase === "down") {
-      if (this.round.answers < Math.max(8, this.current / 4)) return
+    // A step down, twice as far with each refusal until a round has none: a server that takes less is met in a few.
+    const down = Math.max(1, Math.min(this.cut, Math.floor(sample.inFlight / 4)))
+    this.held = this.current = Math.max(this.min, sample.inFlight - down)
+    this.cut *= 2
+    this.ceiling = Infinity
+    this.step = this.small()
+    this.rounds = 1
+    this.holds = 0
+    if (this.held === this.min) this.climb(now)
+    else this.hold(now)
+  }
+
+  private answered(now: number, sample: AnswerSample, latency: number | undefined): void {
+    this.forgiveness = Math.min(1, this.forgiveness + 1 / answersPerForgiven)
+    // Without demand nothing is learned.
+    if (!sample.limited || 2 * sample.inFlight < Math.min(this.held, this.current)) return
+    if (this.phase === "up") this.tryAbove(now, sample, latency)
+    else if (sample.startedAt >= this.since && now >= this.countFrom) {
+      this.round.add(latency)
+      if (this.round.answers < Math.max(roundAnswers, this.current)) return
       this.cut = 1
-      if (worse(this.round, this.reference, this.held / this.current)) {
-        this.ceiling = this.held
-        this.held = this.current
-        this.reference = this.round
-        this.downStep *= 2
-        this.wait = 1
-        this.descend(now)
-      } else {
-        this.current = this.held
-        this.downStep = 0.13
-        this.hold(now)
-      }
-      return
+      if (this.phase === "down") this.judgeBelow(now)
+      else this.judgeRound(now)
     }
-    if (this.round.answers < Math.max(8, this.current)) return
-    this.cut = 1
-    if (worse(this.reference, this.round, 1.6, 3)) {
+  }
+
+  private tryAbove(now: number, sample: AnswerSample, latency: number | undefined): void {
+    const { held, target } = this
+    const ratio = target / held
+    if (sample.startedAt >= this.since) {
+      this.peak = Math.max(this.peak, sample.inFlight)
+      if (sample.inFlight > held + 0.75 * (target - held)) this.round.add(latency)
+    } else if (sample.inFlight <= held) this.reference.add(latency)
+    this.current = Math.min(target, this.current + Math.ceil((target - held) / rampAnswers))
+    if (!this.isSlower(this.reference, this.round, ratio, sure)) {
+      // The narrower the step, the less there is to see, and the more answers it takes; a wide one must not wait for them.
+      if (this.peak < target || this.round.answers < Math.max(4, 3 * held / ratio ** 3)) return
+      this.cut = 1
+      if (!this.isSlower(this.reference, this.round, ratio, likely)) {
+        if (target >= this.ceiling) this.ceiling = Infinity
+        if (this.step > this.small()) {
+          this.rounds = 1
+          this.holds = 0
+        }
+        this.step *= stepGrowth
+        this.held = target
+        this.reference = this.round
+        return this.climb(now)
+      }
+    }
+    this.ceiling = target
+    this.current = held
+    this.climb(now)
+  }
+
+  private judgeBelow(now: number): void {
+    if (this.isSlower(this.round, this.reference, this.held / this.current, enough)) {
+      this.ceiling = this.held
+      this.held = this.current
       this.reference = this.round
       this.descend(now)
-      return
+    } else {
+      this.current = this.held
+      this.probe(now)
     }
-    this.reference.halve()
-    this.reference.merge(this.round)
-    this.round = new Stats()
-    if (--this.left > 0) return
-    if (this.ceiling - this.held <= this.small) {
+  }
+
+  private judgeRound(now: number): void {
+    if (this.isSlower(this.reference, this.round, Infinity, sure)) {
+      this.reference = this.round
+      return this.descend(now)
+    }
+    this.drift += (this.reference.apart(this.round) - this.drift) / 16
+    this.reference.follow(this.round)
+    this.round = new Latencies()
+    this.roundsLeft -= 1
+    if (this.roundsLeft > 0) return
+    this.holds += 1
+    // A trial below first, but seldom where nothing changes.
+    if (this.holds < 3 || this.holds % 4 === 0) this.descend(now)
+    else this.probe(now)
+  }
+
+  private small(): number {
+    return Math.max(1, Math.round(this.held * smallStep))
+  }
+
+  private begin(now: number, phase: "hold" | "up" | "down"): void {
+    this.phase = phase
+    this.since = now
+    this.countFrom = now + this.reference.slow()
+    this.peak = 0
+    this.round = new Latencies()
+  }
+
+  private hold(now: number): void {
+    this.roundsLeft = this.rounds
+    this.begin(now, "hold")
+  }
+
+  private probe(now: number): void {
+    if (this.ceiling - this.held <= this.small()) {
       this.ceiling = Infinity
-      this.step = this.small
+      this.step = this.small()
     }
     this.climb(now)
   }
-  private get small() {
-    return Math.max(1, Math.round(this.held / 16))
-  }
-  private hold(now: number) {
-    this.phase = "hold"
-    this.left = this.wait
-    this.wait = Math.min(8, this.wait * 2)
-    this.since = now
-    this.round = new Stats()
-  }
-  private climb(now: number) {
+
+  /** Tries a level above: by steps, or midway to one that failed; where none is left, holds. */
+  private climb(now: number): void {
     const gap = this.ceiling - this.held
-    if (gap <= this.small || this.held === this.max) return this.descend(now)
-    this.phase = "up"
-    this.target = Math.min(this.max, this.held + Math.max(1, Math.min(this.step, Math.floor(gap / 2))))
-    this.since = now
-    this.round = new Stats()
+    if (gap <= this.small() || this.held === this.max) {
+      this.hold(now)
+      this.rounds = Math.min(maxRounds, this.rounds * 2)
+    } else {
+      this.target = Math.min(this.max, this.held + (gap === Infinity ? this.step : Math.floor(gap / 2)))
+      this.begin(now, "up")
+    }
   }
-  private descend(now: number) {
-    if (this.held === this.min) return this.hold(now)
-    this.phase = "down"
-    this.current = Math.max(this.min, this.held - Math.max(1, Math.round(this.held * this.downStep)))
-    this.since = now
-    this.round = new Stats()
-  }
-}
 
-const worse = (a: Stats, b: Stats, ratio: number, z = 2) => {
-  if (a.count < 4 || b.count < 4) return false
-  const variance = (a.ss + b.ss) / (a.count + b.count - 2)
-  return b.mean - a.mean > Math.max(0.5 * Math.log(ratio), z * Math.sqrt(variance * (1 / a.count + 1 / b.count)))
-}
+  private descend(now: number): void {
+    if (this.held === this.min) return this.probe(now)
+    this.current = Math.max(this.min, this.held - Math.max(1, Math.round(this.held * downStep)))
+    this.begin(now, "down")
+  }
 
-class Stats {
-  answers = 0
-  count = 0
-  sum = 0
-  squares = 0
-  add(x: number | undefined) {
-    this.answers++
-    if (x === undefined) return
-    this.count++
-    this.sum += x
-    this.squares += x * x
-  }
-  get mean() {
-    return this.sum / this.count
-  }
-  get ss() {
-    return Math.max(0, this.squares - this.sum * this.sum / this.count)
-  }
-  halve() {
-    this.answers /= 2
-    this.count /= 2
-    this.sum /= 2
-    this.squares /= 2
-  }
-  merge(b: Stats) {
-    this.answers += b.answers
-    this.count += b.count
-    this.sum += b.sum
-    this.squares += b.squares
+  private isSlower(lower: Latencies, upper: Latencies, ratio: number, errors: number): boolean {
+    if (lower.count < 4 || upper.count < 4) return false
+    const error = Math.sqrt(lower.scatter(upper) + Math.max(0, this.drift))
+    return upper.mean - lower.mean > Math.max(Math.min(rise, gain * Math.log(ratio)), errors * error)
   }
 }

@@ -63,17 +63,18 @@ export const make = <A, E>(scope: Scope.Scope, copy: (value: A) => A): Twins<A, 
     if (flights.get(key) === flight) flights.delete(key)
   }
 
-  const start = (key: string, call: Effect.Effect<A, E>, within: Within | undefined) =>
-    // It starts later than this: the call finds itself among the flights from its first step on.
-    Effect.map(
-      Effect.forkIn(Effect.provideService(call, CurrentWithin, { flights, key, outer: within }), scope),
-      (fiber) => {
-        const flight: Flight<A, E> = { fiber, waiting: 0, shared: false }
-        flights.set(key, flight)
-        fiber.addObserver(() => remove(key, flight))
-        return flight
-      }
+  const start = (key: string, call: Effect.Effect<A, E>, { context }: Fiber.Fiber<unknown, unknown>) => {
+    const within: Within = { flights, key, outer: Context.get(context, CurrentWithin) }
+    // It yields first: the call finds itself among the flights from its first step on.
+    const fiber = Effect.andThen(Effect.yieldNow, Effect.provideService(call, CurrentWithin, within)).pipe(
+      Effect.runForkWith(context),
+      Fiber.runIn(scope)
     )
+    const flight: Flight<A, E> = { fiber, waiting: 0, shared: false }
+    flights.set(key, flight)
+    fiber.addObserver(() => remove(key, flight))
+    return flight
+  }
 
   const leave = (key: string, flight: Flight<A, E>) =>
     Effect.suspend(() => {
@@ -86,21 +87,23 @@ export const make = <A, E>(scope: Scope.Scope, copy: (value: A) => A): Twins<A, 
   return {
     size: () => flights.size,
     has: (key) => flights.has(key),
+    // From the look at the flights to the place among those who wait it is one step: a fiber may yield between any two.
     run: (key, call, asTwin) =>
       Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(CurrentWithin, (within) => {
+        Effect.withFiber((caller) => {
           const known = flights.get(key)
           // A call that makes itself would wait for itself.
-          if (known !== undefined && isWithin(within, flights, key)) return Effect.map(restore(call), alone)
-          return Effect.flatMap(known === undefined ? start(key, call, within) : Effect.succeed(known), (flight) => {
-            flight.waiting++
-            if (known !== undefined) flight.shared = true
-            const answer = Effect.map(Fiber.join(flight.fiber), (value) => flight.shared ? copy(value) : value)
-            return restore(known === undefined || asTwin === undefined ? answer : asTwin(answer)).pipe(
-              Effect.map((value): Result<A> => ({ value, shared: known !== undefined })),
-              Effect.ensuring(leave(key, flight))
-            )
-          })
+          if (known !== undefined && isWithin(caller.getRef(CurrentWithin), flights, key)) {
+            return Effect.map(restore(call), alone)
+          }
+          const flight = known ?? start(key, call, caller)
+          flight.waiting++
+          if (known !== undefined) flight.shared = true
+          const answer = Effect.map(Fiber.join(flight.fiber), (value) => flight.shared ? copy(value) : value)
+          return restore(known === undefined || asTwin === undefined ? answer : asTwin(answer)).pipe(
+            Effect.map((value): Result<A> => ({ value, shared: known !== undefined })),
+            Effect.ensuring(leave(key, flight))
+          )
         })
       )
   }

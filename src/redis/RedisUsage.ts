@@ -68,7 +68,7 @@ const incrementsOf = (row: UsageRow): ReadonlyArray<string | number> | StoreFail
   const increments: Array<string | number> = []
   const whose = JSON.stringify([row.tenant, row.model])
   for (const figure of figures) {
-    const amount = figure === "cost" ? row.cost * NANO : row[figure]
+    const amount = figure === "cost" ? Math.round(row.cost * NANO) : row[figure]
     // Checked here: a fraction would fail half-way through the script.
     if (!Number.isSafeInteger(amount)) {
       return new StoreFailure.StoreFailure({

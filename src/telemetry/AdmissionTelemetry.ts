@@ -1,14 +1,21 @@
 /**
  * What is told of admission: levels, limits, circuits, budgets, the cache, and stores that could not be asked.
  *
- * It belongs to a client and not to a call, so it is written with the context of the client's layer.
+ * It belongs to a client and not to a call: metrics go where the client's layer was built. Logs go where the call logs
+ * that met it, since that is where somebody listens, and have the ids of the caller's span.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as Model from "../request/Model.ts"
 import * as Attributes from "./Attributes.ts"
 import { AdmissionSeries } from "./Metrics.ts"
+
+// -----------------------------------------------------------------------------
+// models
+// -----------------------------------------------------------------------------
 
 /** A circuit that moved. @internal */
 export interface CircuitMove {
@@ -23,85 +30,150 @@ export interface RateLevel {
   readonly level: number
 }
 
+/** What an event of a budget tells; amounts are in `unit`. @internal */
+export interface BudgetFacts {
+  readonly tenant: string | undefined
+  readonly unit: "USD" | "tokens"
+  readonly spent: number
+  readonly limit: number
+  /** By the clock, in milliseconds. */
+  readonly windowEndsAt: number
+  /** What a call that was refused might have come to, and whether it is the first of its window. */
+  readonly needed?: number
+  readonly first?: boolean
+  /** The part that is spent. */
+  readonly fraction?: number
+  /** The model that has no price, and what counts as spent of its call. */
+  readonly model?: string
+  readonly kept?: number
+}
+
 /** @internal */
 export interface AdmissionTelemetry {
   readonly level: (model: string, level: number) => void
   readonly rates: (model: string, levels: ReadonlyArray<RateLevel>) => void
-  /** How long until a limit is whole again, in seconds. */
+  /** How long until a limit is whole again, in seconds; told before its level. */
   readonly rateReset: (model: string, kind: RateLevel["kind"], seconds: number) => void
   readonly circuit: (key: string, label: string, move: CircuitMove) => Effect.Effect<void>
-  readonly budget: (name: string, limit: number, remaining: number) => void
+  readonly budget: (name: string, limit: number, remaining: number, unit?: BudgetFacts["unit"]) => void
   readonly budgetEvent: (
     kind: "Exceeded" | "Threshold" | "Unpriced",
     name: string,
-    facts: Readonly<Record<string, unknown>>
+    facts: BudgetFacts
   ) => Effect.Effect<void>
   readonly storeUnavailable: (store: string, message: string) => Effect.Effect<void>
   readonly cache: (outcome: Attributes.CacheOutcome) => void
   readonly promptCacheMissed: (model: string) => void
 }
 
+// -----------------------------------------------------------------------------
+// make
+// -----------------------------------------------------------------------------
+
+/** Below this part of a limit its log is due, once, until twice as much is left again. */
+const LOW = 0.05
+
 /** @internal */
 export const make: Effect.Effect<AdmissionTelemetry> = Effect.contextWith((context: Context.Context<never>) => {
   const own = Context.make(Metric.MetricRegistry, Context.get(context, Metric.MetricRegistry)).pipe(
     Context.add(Metric.CurrentMetricAttributes, Context.get(context, Metric.CurrentMetricAttributes))
   )
-  const run = Effect.runForkWith(context)
+  const clock = Context.get(context, Clock.Clock)
   const series = new AdmissionSeries()
   const record = (metric: Metric.Metric<number, unknown>, value: number) => metric.updateUnsafe(value, own)
-  const log = (log: Effect.Effect<void>, facts: Readonly<Record<string, unknown>>) =>
-    Effect.ignoreCause(Effect.annotateLogs(log, facts))
-  /** Below this part of a limit its log is due, once, until it has recovered. */
-  const LOW = 0.05
+
+  /** When each limit is whole again, by the clock. */
+  const resets = new Map<string, number>()
   const low = new Set<string>()
+
+  const rate = (model: string, { kind, level, limit }: RateLevel) => {
+    const name = kindLabels[kind]
+    const key = `${name} ${model}`
+    const remaining = Math.max(0, Math.floor(level))
+    record(series.limit(name)(model), limit)
+    const resetAt = resets.get(key)
+    // Where nobody told of a reset, nobody could say for how long it holds.
+    if (resetAt !== undefined) {
+      show(series.remaining(name)(model), own, () => clock.currentTimeMillisUnsafe() < resetAt ? remaining : limit)
+    }
+    if (level > 2 * LOW * limit) low.delete(key)
+    else if (level < LOW * limit && !low.has(key)) {
+      low.add(key)
+      const told = log(Effect.logWarning(Attributes.rateLimitLowLog), {
+        [Attributes.rateLimitKind]: name,
+        [Attributes.requestModel]: model,
+        [Attributes.rateLimitLimit]: limit,
+        [Attributes.rateLimitRemaining]: remaining
+      })
+      // Within the call that was answered, which has no place for an effect here.
+      Effect.runForkWith(Fiber.getCurrent()?.context ?? context)(told)
+    }
+  }
 
   return Effect.succeed<AdmissionTelemetry>({
     level: (model, level) => record(series.level(Model.label(model)), level),
     rates: (model, levels) => {
       const label = Model.label(model)
-      for (const { kind, level, limit } of levels) {
-        const name = kindLabels[kind]
-        record(series.limit(name)(label), limit)
-        record(series.remaining(name)(label), Math.max(0, Math.floor(level)))
-        const key = `${name} ${label}`
-        if (level > 2 * LOW * limit) low.delete(key)
-        else if (level < LOW * limit && !low.has(key)) {
-          low.add(key)
-          const facts = { [Attributes.rateLimitKind]: name, [Attributes.requestModel]: label, limit, remaining: level }
-          run(log(Effect.logWarning(Attributes.rateLimitLowLog), facts))
-        }
-      }
+      for (const level of levels) rate(label, level)
     },
-    rateReset: (model, kind, seconds) => record(series.reset(kindLabels[kind])(Model.label(model)), seconds),
-    circuit: (key, label, { from, to }) => {
-      record(series.circuitState(label), states[to])
-      record(series.transitions(`${from} ${to}`), 1)
-      const facts = { [Attributes.circuitKey]: key, [Attributes.circuitFrom]: from, [Attributes.circuitTo]: to }
-      return log(
-        to === "Open" ? Effect.logWarning(Attributes.circuitLog) : Effect.logInfo(Attributes.circuitLog),
-        facts
-      )
+    rateReset: (model, kind, seconds) => {
+      const label = Model.label(model)
+      const name = kindLabels[kind]
+      const resetAt = clock.currentTimeMillisUnsafe() + seconds * 1000
+      resets.set(`${name} ${label}`, resetAt)
+      show(series.reset(name)(label), own, () => Math.max(0, resetAt - clock.currentTimeMillisUnsafe()) / 1000)
     },
-    budget: (name, limit, remaining) => {
-      record(series.budgetLimit(name), limit)
-      record(series.budgetRemaining(name), Math.max(0, remaining))
+    circuit: (key, label, { from, to }) =>
+      Effect.suspend(() => {
+        record(series.circuitState(label), states[to])
+        record(series.transitions(`${from} ${to}`), 1)
+        return log(
+          to === "Open" ? Effect.logWarning(Attributes.circuitLog) : Effect.logInfo(Attributes.circuitLog),
+          { [Attributes.circuitKey]: key, [Attributes.circuitFrom]: from, [Attributes.circuitTo]: to }
+        )
+      }),
+    budget: (name, limit, remaining, unit = "USD") => {
+      record(series.budgetLimit[unit](name), limit)
+      record(series.budgetRemaining[unit](name), Math.max(0, remaining))
     },
-    budgetEvent: (kind, name, facts) => {
-      const all = { [Attributes.budgetName]: name, ...facts }
-      if (kind === "Threshold") return log(Effect.logWarning(Attributes.budgetThresholdLog), all)
-      if (kind === "Unpriced") return log(Effect.logWarning(Attributes.budgetUnpricedLog), all)
-      record(series.budgetRejections(name), 1)
-      // Counted each time, and told once in a window.
-      return facts["first"] === false ? Effect.void : log(Effect.logWarning(Attributes.budgetExceededLog), all)
-    },
-    storeUnavailable: (store, message) => {
-      record(series.storeUnavailable(store), 1)
-      return log(Effect.logWarning(Attributes.storeUnavailableLog), { [Attributes.storeName]: store, message })
-    },
+    budgetEvent: (kind, name, facts) =>
+      Effect.suspend(() => {
+        if (kind === "Exceeded") record(series.budgetRejections(name), 1)
+        // Counted each time, and told once in a window.
+        return facts.first === false
+          ? Effect.void
+          : log(Effect.logWarning(budgetLogs[kind]), budgetAttributes(name, facts))
+      }),
+    storeUnavailable: (store, message) =>
+      Effect.suspend(() => {
+        record(series.storeUnavailable(store), 1)
+        return log(Effect.logWarning(Attributes.storeUnavailableLog), {
+          [Attributes.storeName]: store,
+          [Attributes.storeMessage]: message
+        })
+      }),
     cache: (outcome) => record(series.cache(outcome), 1),
     promptCacheMissed: (model) => record(series.promptCacheMissed(Model.label(model)), 1)
   })
 })
+
+/**
+ * Sets a gauge to what its value is whenever it is read: what was told of a limit is not true for long, and nobody may
+ * come by to say so. Of several clients the latest to tell wins, as with any gauge.
+ */
+const show = (gauge: Metric.Gauge<number>, context: Context.Context<never>, value: () => number): void => {
+  Metric.registerUnsafe(gauge, context, { get: () => ({ value: value() }), update: ignore, modify: ignore })
+}
+
+const ignore = (): void => {}
+
+/** A log that cannot be written is none of the call's business. */
+const log = (log: Effect.Effect<void>, facts: Readonly<Record<string, unknown>>): Effect.Effect<void> =>
+  Effect.ignoreCause(Effect.annotateLogs(log, facts))
+
+// -----------------------------------------------------------------------------
+// names
+// -----------------------------------------------------------------------------
 
 const kindLabels: Readonly<Record<RateLevel["kind"], string>> = {
   requests: "requests",
@@ -111,3 +183,25 @@ const kindLabels: Readonly<Record<RateLevel["kind"], string>> = {
 }
 
 const states: Readonly<Record<CircuitMove["to"], number>> = { Closed: 0, HalfOpen: 1, Open: 2 }
+
+const budgetLogs = {
+  Exceeded: Attributes.budgetExceededLog,
+  Threshold: Attributes.budgetThresholdLog,
+  Unpriced: Attributes.budgetUnpricedLog
+} as const
+
+const budgetAttributes = (name: string, facts: BudgetFacts): Readonly<Record<string, unknown>> => {
+  const all: ReadonlyArray<readonly [name: string, value: unknown]> = [
+    [Attributes.budgetName, name],
+    [Attributes.tenant, facts.tenant],
+    [Attributes.budgetUnit, facts.unit],
+    [Attributes.budgetLimit, facts.limit],
+    [Attributes.budgetSpent, facts.spent],
+    [Attributes.budgetWindowEnd, new Date(facts.windowEndsAt).toISOString()],
+    [Attributes.budgetNeeded, facts.needed],
+    [Attributes.budgetFraction, facts.fraction],
+    [Attributes.requestModel, facts.model],
+    [Attributes.budgetKept, facts.kept]
+  ]
+  return Object.fromEntries(all.filter(([, value]) => value !== undefined))
+}

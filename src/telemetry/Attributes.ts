@@ -113,6 +113,25 @@ export const fallbackFrom = "from"
 export const fallbackTo = "to"
 export const fallbackReason = "reason"
 
+// of the logs of budgets; amounts are in the budget's unit
+export const budgetUnit = "unit"
+export const budgetLimit = "limit"
+export const budgetSpent = "spent"
+export const budgetWindowEnd = "window_end"
+/** What a call that was refused might have come to. */
+export const budgetNeeded = "needed"
+/** The part of the limit that is spent. */
+export const budgetFraction = "fraction"
+/** What counts as spent of a call whose cost nobody knows. */
+export const budgetKept = "kept"
+
+// of the log claude.ratelimit.low
+export const rateLimitLimit = "limit"
+export const rateLimitRemaining = "remaining"
+
+// of the log claude.store.unavailable
+export const storeMessage = "message"
+
 // of the event and the log claude.retry
 export const retryAttempt = "attempt"
 export const retryReason = "reason"

@@ -103,13 +103,30 @@ const outputTokenRate = histogram(
 )
 const cost = counter("claude.client.cost", "{USD}", "What calls cost, by component")
 const level = gauge("claude.client.concurrency.level", "{request}", "How many requests may be in flight")
-const rateLimit = gauge("claude.ratelimit.limit", "{token}", "What a rate limit allows in its window")
-const rateRemaining = gauge("claude.ratelimit.remaining", "{token}", "What is left of a rate limit")
-const rateReset = gauge("claude.ratelimit.reset", "s", "Time until a rate limit is whole again, as last told")
+// A metric has one unit: what is counted in another has a name of its own.
+const tokenLimit = gauge("claude.ratelimit.limit", "{token}", "Tokens that a rate limit allows in its window")
+const tokensRemaining = gauge(
+  "claude.ratelimit.remaining",
+  "{token}",
+  "Tokens that are left of a rate limit, less what is reserved: as of the last response, until the reset"
+)
+const requestLimit = gauge("claude.ratelimit.requests.limit", "{request}", "Requests that a rate limit allows")
+const requestsRemaining = gauge(
+  "claude.ratelimit.requests.remaining",
+  "{request}",
+  "Requests that are left of a rate limit: as of the last response, until the reset"
+)
+const rateReset = gauge("claude.ratelimit.reset", "s", "Time until a rate limit is whole again")
 const circuitState = gauge("claude.circuit.state", "{state}", "A circuit: 0 closed, 1 half-open, 2 open")
 const circuitTransitions = counter("claude.circuit.transitions", "{transition}", "Circuits that moved")
 const budgetLimit = gauge("claude.budget.limit", "{USD}", "What a budget allows in its window")
 const budgetRemaining = gauge("claude.budget.remaining", "{USD}", "What is left of a budget, less what is reserved")
+const budgetTokenLimit = gauge("claude.budget.tokens.limit", "{token}", "Tokens that a budget allows in its window")
+const budgetTokensRemaining = gauge(
+  "claude.budget.tokens.remaining",
+  "{token}",
+  "Tokens that are left of a budget, less what is reserved"
+)
 const budgetRejections = counter("claude.budget.rejections", "{request}", "Calls that a budget turned away")
 const storeUnavailable = counter(
   "claude.store.unavailable",
@@ -146,8 +163,23 @@ const keep = <A>(make: (label: string) => A): (label: string) => A => {
   }
 }
 
-const byKind = (gauge: (labels: Labels) => Gauge): (kind: string) => (model: string) => Gauge =>
-  keep((kind) => keep((model) => gauge({ [Attributes.rateLimitKind]: kind, [Attributes.requestModel]: model })))
+/** Requests are counted by a metric of their own, whose name tells the kind. */
+const byKind = (
+  tokens: (labels: Labels) => Gauge,
+  requests: (labels: Labels) => Gauge
+): (kind: string) => (model: string) => Gauge =>
+  keep((kind) =>
+    keep((model) =>
+      kind === "requests"
+        ? requests({ [Attributes.requestModel]: model })
+        : tokens({ [Attributes.rateLimitKind]: kind, [Attributes.requestModel]: model })
+    )
+  )
+
+const byUnit = (usd: (labels: Labels) => Gauge, tokens: (labels: Labels) => Gauge) => ({
+  USD: keep((name) => usd({ [Attributes.budgetName]: name })),
+  tokens: keep((name) => tokens({ [Attributes.budgetName]: name }))
+})
 
 const withError = (metric: (labels: Labels) => Histogram, labels: Labels): (error: string) => Histogram =>
   keep((error) => metric(error === "" ? labels : { ...labels, [Attributes.errorType]: error }))
@@ -166,7 +198,7 @@ export class RequestSeries {
     const labels = { [Attributes.requestModel]: model }
     this.activeRequests = activeRequests(labels)
     this.activeStreams = activeStreams(labels)
-    this.queueDepth = queueDepth({ ...labels, [Attributes.waitKind]: "concurrency" })
+    this.queueDepth = queueDepth(labels)
     this.wait = keep((key) => {
       const [kind, outcome] = key.split(" ")
       return waitDuration({
@@ -251,16 +283,18 @@ export class ResponseSeries {
 /** The series of admission, which belong to a client. @internal */
 export class AdmissionSeries {
   readonly level = keep((model) => level({ [Attributes.requestModel]: model }))
-  readonly limit = byKind(rateLimit)
-  readonly remaining = byKind(rateRemaining)
-  readonly reset = byKind(rateReset)
+  readonly limit = byKind(tokenLimit, requestLimit)
+  readonly remaining = byKind(tokensRemaining, requestsRemaining)
+  readonly reset = keep((kind) =>
+    keep((model) => rateReset({ [Attributes.rateLimitKind]: kind, [Attributes.requestModel]: model }))
+  )
   readonly circuitState = keep((key) => circuitState({ [Attributes.circuitKey]: key }))
   readonly transitions = keep((move) => {
     const [from, to] = move.split(" ")
     return circuitTransitions({ [Attributes.circuitFrom]: from!, [Attributes.circuitTo]: to! })
   })
-  readonly budgetLimit = keep((name) => budgetLimit({ [Attributes.budgetName]: name }))
-  readonly budgetRemaining = keep((name) => budgetRemaining({ [Attributes.budgetName]: name }))
+  readonly budgetLimit = byUnit(budgetLimit, budgetTokenLimit)
+  readonly budgetRemaining = byUnit(budgetRemaining, budgetTokensRemaining)
   readonly budgetRejections = keep((name) => budgetRejections({ [Attributes.budgetName]: name }))
   readonly storeUnavailable = keep((name) => storeUnavailable({ [Attributes.storeName]: name }))
   readonly cache = keep((outcome) => cacheLookups({ [Attributes.cacheOutcome]: outcome }))

@@ -203,7 +203,7 @@ describe("the deadline", () => {
   it.effect("cuts a backoff that could not end in time before it begins", () =>
     Effect.gen(function*() {
       const played = yield* play([Answer.error(529)], text, {
-        retry: RetryPolicy.make({ initial: "4 seconds" }),
+        retry: RetryPolicy.make({ initial: "5 seconds" }),
         timeouts: { total: "10 seconds" }
       })
       const error = errorOf(played)

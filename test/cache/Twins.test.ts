@@ -259,12 +259,16 @@ describe("leaving", () => {
           return Effect.as(Effect.yieldNow, "a").pipe(Effect.ensuring(Effect.sync(() => seen.running--)))
         })
         const run = Effect.exit(twins.run("k", call))
-        const fibers = yield* Effect.forEach(numbers(20), (n) =>
-          Effect.forEach(numbers(n % 5), () => Effect.yieldNow).pipe(
-            Effect.andThen(run),
-            Effect.provideService(References.MaxOpsBeforeYield, 1 + (ops + n) % 30),
-            Effect.forkChild
-          ))
+        const fibers = yield* Effect.forEach(
+          numbers(20),
+          (n) =>
+            Effect.forEach(numbers(n % 5), () => Effect.yieldNow).pipe(
+              Effect.andThen(run),
+              // With fewer than three a fiber does nothing but yield.
+              Effect.provideService(References.MaxOpsBeforeYield, 3 + (ops + n) % 30),
+              Effect.forkChild
+            )
+        )
         for (const n of numbers(10)) {
           yield* Effect.forEach(numbers(n % 3), () => Effect.yieldNow)
           fibers[(n * 7) % 20]!.interruptUnsafe()

@@ -7,12 +7,14 @@ import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { describe } from "@effect/vitest"
 import { Context, Effect, Layer, Scope } from "effect"
 import { Redis } from "effect/persistence"
-import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import { type ChildProcess, fork, spawnSync } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { mkdtempSync, rmSync } from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import type { Word } from "./keeper.ts"
 
 const external = process.env.REDIS_URL === "" ? undefined : process.env.REDIS_URL
 
@@ -38,8 +40,8 @@ export interface Server {
   /** Ends it at once, as a crash would, and waits until it is gone. */
   readonly kill: Effect.Effect<void>
   /** It keeps its connections and answers nothing (SIGSTOP), until `resume`. */
-  readonly pause: Effect.Effect<void>
-  readonly resume: Effect.Effect<void>
+  readonly pause: Effect.Effect<unknown>
+  readonly resume: Effect.Effect<unknown>
   /** Starts it again on its port, with nothing in it. */
   readonly restart: Effect.Effect<void>
 }
@@ -54,24 +56,20 @@ export const startServer = Effect.fnUntraced(function*(
   )
   const run = (port: number) => start(port, ["--dir", directory, ...options])
   let port = 0
-  let child: ChildProcess | undefined
+  let running: Running | undefined
   const kill = Effect.promise(async () => {
-    const running = child
-    child = undefined
-    if (running === undefined || running.exitCode !== null || running.signalCode !== null) return
-    const gone = new Promise((resolve) => running.once("exit", resolve))
-    running.kill("SIGKILL")
-    await gone
+    const ending = running
+    running = undefined
+    if (ending === undefined) return
+    ending.keeper.disconnect()
+    await ending.gone
   })
-  // A worker that ends without closing its scopes takes the server with it.
-  const onExit = () => child?.kill("SIGKILL")
   yield* Effect.acquireRelease(
     Effect.promise(async () => {
-      process.on("exit", onExit)
       for (let attempt = 1;; attempt++) {
         port = await freePort()
         try {
-          child = await run(port)
+          running = await run(port)
           return
         } catch (error) {
           // Another took the port in between.
@@ -79,9 +77,9 @@ export const startServer = Effect.fnUntraced(function*(
         }
       }
     }),
-    () => Effect.andThen(kill, Effect.sync(() => process.off("exit", onExit)))
+    () => kill
   )
-  const signal = (name: NodeJS.Signals) => Effect.sync(() => void child?.kill(name))
+  const signal = (name: NodeJS.Signals) => Effect.sync(() => running !== undefined && process.kill(running.pid, name))
   return {
     url: `redis://127.0.0.1:${port}`,
     kill,
@@ -90,7 +88,7 @@ export const startServer = Effect.fnUntraced(function*(
     restart: Effect.andThen(
       kill,
       Effect.promise(async () => {
-        child = await run(port)
+        running = await run(port)
       })
     )
   }
@@ -104,22 +102,28 @@ const freePort = () =>
     })
   })
 
+interface Running {
+  readonly keeper: ChildProcess
+  readonly pid: number
+  readonly gone: Promise<unknown>
+}
+
 const start = (port: number, options: ReadonlyArray<string>) =>
-  new Promise<ChildProcess>((resolve, reject) => {
+  new Promise<Running>((resolve, reject) => {
     const listening = ["--port", String(port), "--bind", "127.0.0.1"]
     const forgetful = ["--save", "", "--appendonly", "no", "--daemonize", "no"]
-    const child = spawn("redis-server", [...listening, ...forgetful, ...options], {
-      stdio: ["ignore", "pipe", "inherit"]
-    })
-    let output = ""
-    child.once("error", reject)
-    child.once("exit", () => reject(new Error(`redis-server ended at its start:\n${output}`)))
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      output += text
-      if (!output.includes("Ready to accept connections")) return
-      child.stdout.removeAllListeners("data").resume()
-      child.removeAllListeners("exit")
-      resolve(child)
+    const keeper = fork(
+      fileURLToPath(new URL("./keeper.ts", import.meta.url)),
+      ["Ready to accept connections", "redis-server", ...listening, ...forgetful, ...options],
+      { execArgv: ["--no-warnings"], stdio: ["ignore", "ignore", "ignore", "ipc"] }
+    )
+    const gone = new Promise((resolve) => keeper.once("exit", resolve))
+    let pid = 0
+    keeper.once("error", reject)
+    keeper.on("message", (word: Word) => {
+      if ("pid" in word) pid = word.pid
+      else if (word.isReady) resolve({ keeper, pid, gone })
+      else reject(new Error(`redis-server ended at its start:\n${word.output}`))
     })
   })
 
