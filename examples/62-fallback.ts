@@ -18,8 +18,8 @@ const slogan = (elsewhere: Anthropic) =>
       fallback: ["claude-sonnet-5-5", { client: elsewhere, model: "claude-haiku-5-5" }],
       retry: RetryPolicy.make({ times: 1, initial: "100 millis" })
     }),
-    // Each target was asked, and asked again: what is left is an answer of one's own.
-    Effect.catchTag("ClaudeRetryableError", () => Effect.succeed("Stay dry. (Yesterday's slogan: Claude is busy.)"))
+    // Each target has had its retries. What is left is an answer of one's own.
+    Effect.catchTag("ClaudeRetryableError", () => Effect.succeed("Stay dry! (Yesterday's slogan; Claude is busy.)"))
   )
 // #endregion
 
@@ -40,9 +40,9 @@ const program = Effect.gen(function*() {
   const elsewhere = yield* makeElsewhere
   for (const section of Api.isReal ? [{ title: "Nothing is down: the first model answers", down: [] }] : sections) {
     down = section.down
-    yield* Console.log(styleText("bold", section.title))
+    yield* Console.log(styleText("bold", `${section.title}\n`))
     yield* Effect.flatMap(slogan(elsewhere), Console.log)
-    yield* Console.log(`\n${trace}  served by  ${servedBy() ?? "the first model"}\n`)
+    yield* Console.log(`\n${trace}${servedBy()}`)
   }
 })
 
@@ -50,28 +50,31 @@ const program = Effect.gen(function*() {
 let trace = ""
 const output = { write: (text: string) => trace = text, isTTY: process.stdout.isTTY, columns: process.stdout.columns }
 
-let call: Tracer.NativeSpan | undefined
-const servedBy = () => call?.attributes.get("claude.fallback.served_by")
+// The call's span, as an exporter would get it, says who served after a fallback.
+let span: Tracer.NativeSpan | undefined
 const tracer = Tracer.make({
   span: (options) => {
-    const span = new Tracer.NativeSpan(options)
-    if (options.name.startsWith("chat ")) call = span
-    return span
+    const made = new Tracer.NativeSpan(options)
+    if (options.kind === "client" && options.name.startsWith("chat ")) span = made
+    return made
   }
 })
+const servedBy = () => {
+  const name = "claude.fallback.served_by"
+  const target = span?.attributes.get(name)
+  return target === undefined ? "" : `  ${styleText("green", `${name}: ${String(target)}`)}\n`
+}
 
 let down: ReadonlyArray<string> = []
 const answers: ClaudeSimulator.Answers = ({ body }) =>
   down.some((name) => body.model?.includes(name))
-    ? Answer.error(529, { message: "Overloaded" })
+    ? Answer.delay("60 millis", Answer.error(529, { message: "Overloaded" }))
     : Answer.text("Rain is only weather.", { firstContent: "200 millis", pace: "60 millis" })
 
-program.pipe(
-  Effect.provide(Layer.mergeAll(
-    Claude.layerConfig,
-    layerConsole({ output }).pipe(Layer.provide(Layer.succeed(Tracer.Tracer, tracer))),
-    Logger.layer([])
-  )),
-  Effect.provide(Api.layer(answers)),
-  NodeRuntime.runMain
+const layer = Layer.mergeAll(
+  Claude.layerConfig,
+  layerConsole({ output }).pipe(Layer.provide(Layer.succeed(Tracer.Tracer, tracer))),
+  Logger.layer([])
 )
+
+program.pipe(Effect.provide(layer.pipe(Layer.provideMerge(Api.layer(answers)))), NodeRuntime.runMain)

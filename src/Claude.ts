@@ -216,6 +216,7 @@ const makeWith = Effect.fnUntraced(function*(
     const admitted = lane.circuit === undefined ? undefined : yield* lane.circuit.admit
 
     let exchange: Exchange | undefined
+    let sentAt = 0
     const span = yield* Effect.acquireRelease(
       told.attempt(),
       (span, exit) =>
@@ -225,7 +226,7 @@ const makeWith = Effect.fnUntraced(function*(
           const used = bill === undefined ? undefined : Request.countedTokens(bill.usage)
           if (used !== undefined) lane.learned.learn(size, used.inputTokens, used.outputTokens)
           const isDown = pass.ended(used, error)
-          if (bill !== undefined) billed?.(bill)
+          if (bill !== undefined) billed?.(bill, sentAt)
           // Who gives up says nothing about the server, and neither does one that was too many.
           const isKnown = Exit.isSuccess(exit) || error !== undefined
           return admitted?.ended(isKnown && isDown ? error : "given up") ?? Effect.void
@@ -233,7 +234,7 @@ const makeWith = Effect.fnUntraced(function*(
     )
     const traceparent = told.traceparent(span)
     pass.sent()
-    const sentAt = clock.currentTimeMillisUnsafe()
+    sentAt = clock.currentTimeMillisUnsafe()
     let hasContent = false
     exchange = yield* transport.open({
       path: operation === "chat" ? "/v1/messages" : "/v1/messages/count_tokens",
@@ -332,7 +333,7 @@ const makeWith = Effect.fnUntraced(function*(
     Effect.flatMap(
       prepare(Request.resolve(request, settings.defaults, clock.currentTimeMillisUnsafe()), "chat", false),
       (prepared) =>
-        cache.answered(keyOf(prepared), {
+        cache.answered(keyOf(prepared), `${prepared.total}`, {
           fresh: fresh(prepared),
           replayed: (outcome, answer) => replayed(prepared, outcome, answer)
         })

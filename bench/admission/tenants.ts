@@ -13,7 +13,7 @@ import * as Simulator from "./simulator.ts"
 
 const SMALL = 10
 const LARGE = 100 * SMALL
-const MILLIS = 8000
+const MILLIS = 5000
 
 interface Variant {
   readonly name: string

@@ -29,7 +29,7 @@ export interface Limit {
   readonly windowMillis: number
 }
 
-/** What a call takes out of the buckets; a negative number gives back. @category models @since 0.2.0 */
+/** What a call needs of the buckets, or what goes back to them; below zero it is taken as well. @category models @since 0.2.0 */
 export type Amounts = { readonly [K in LimitKind]: number }
 
 /** How many of the needs asked for were taken, in their order, and how long until the next of them can be. */

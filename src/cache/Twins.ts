@@ -28,8 +28,6 @@ export interface Twins<A, E> {
     call: Effect.Effect<A, E>,
     asTwin?: (answer: Effect.Effect<A, E>) => Effect.Effect<A, E>
   ) => Effect.Effect<Result<A>, E>
-  /** Whether a call of this key is on its way. */
-  readonly has: (key: string) => boolean
   /** How many calls are on their way. */
   readonly size: () => number
 }
@@ -86,7 +84,6 @@ export const make = <A, E>(scope: Scope.Scope, copy: (value: A) => A): Twins<A, 
 
   return {
     size: () => flights.size,
-    has: (key) => flights.has(key),
     // From the look at the flights to the place among those who wait it is one step: a fiber may yield between any two.
     run: (key, call, asTwin) =>
       Effect.uninterruptibleMask((restore) =>

@@ -23,7 +23,8 @@ export interface Ways<A, E> {
 export interface Caching<A, E> {
   /** What a request is kept under; nothing, where its body alone does not decide its answer. */
   readonly keyOf: (body: object, endpoint: string, policy: Settings.Policy) => string | undefined
-  readonly answered: (key: string | undefined, ways: Ways<A, E>) => Effect.Effect<A, E>
+  /** Calls share one on its way where `flight` is the same too: what else it depends on, such as how long it may take. */
+  readonly answered: (key: string | undefined, flight: string, ways: Ways<A, E>) => Effect.Effect<A, E>
   readonly lookup: (key: string) => Effect.Effect<Message | undefined>
   readonly store: (key: string, message: Message) => Effect.Effect<void>
 }
@@ -41,14 +42,18 @@ export const make = Effect.fnUntraced(function*<A extends Message, E>(
     ttlMillis: options.ttlMillis,
     ask: guard.ask
   })
-  const twins = Twins.make<A, E>(yield* Effect.scope, (answer) => structuredClone(answer))
+  const scope = yield* Effect.scope
+  const twins = Twins.make<A, E>(scope, (answer) => structuredClone(answer))
 
   const lookup = (key: string) =>
-    Effect.tap(cache.lookup(key), (message) =>
-      Effect.sync(() => {
-        if (message !== undefined) telemetry.cache("hit")
-        else if (!twins.has(key)) telemetry.cache("miss")
-      }))
+    Effect.tap(
+      cache.lookup(key),
+      (message) => Effect.sync(() => telemetry.cache(message === undefined ? "miss" : "hit"))
+    )
+
+  // Who waits for the answer does not wait for the store.
+  const store = (key: string, message: Message) =>
+    Effect.asVoid(Effect.forkIn(cache.store(key, message), scope, { startImmediately: true }))
 
   return {
     keyOf: (body, endpoint, { headers, tenant }) =>
@@ -61,15 +66,25 @@ export const make = Effect.fnUntraced(function*<A extends Message, E>(
         ])
         : undefined,
     lookup,
-    store: cache.store,
-    answered: (key, { fresh, replayed }) =>
-      key === undefined ? fresh : Effect.flatMap(lookup(key), (kept) => {
-        if (kept !== undefined) return replayed("hit", Effect.succeed(kept))
-        const made = Effect.tap(fresh, (answer) => cache.store(key, plain(answer)))
-        const shared = Effect.map(twins.run(key, made), ({ value }) => value)
-        if (!twins.has(key)) return shared
-        telemetry.cache("shared")
-        return replayed("shared", Effect.map(shared, plain))
+    store,
+    answered: (key, flight, { fresh, replayed }) => {
+      if (key === undefined) return fresh
+      const made = Effect.tap(fresh, (answer) => store(key, plain(answer)))
+      return Effect.flatMap(cache.lookup(key), (kept) => {
+        if (kept !== undefined) {
+          telemetry.cache("hit")
+          return replayed("hit", Effect.succeed(kept))
+        }
+        let outcome: "miss" | "shared" = "miss"
+        const asTwin = (answer: Effect.Effect<A, E>) => {
+          outcome = "shared"
+          return replayed("shared", Effect.map(answer, plain))
+        }
+        return Effect.suspend(() => twins.run(`${key} ${flight}`, made, asTwin)).pipe(
+          Effect.onExit(() => Effect.sync(() => telemetry.cache(outcome))),
+          Effect.map(({ value }) => value)
+        )
       })
+    }
   }
 })

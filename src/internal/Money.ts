@@ -32,7 +32,7 @@ export interface Money {
   /** Reserves the most that it can cost, and settles with the scope; answers where to tell what it was billed. */
   readonly reserve: (
     spending: Spending
-  ) => Effect.Effect<(bill: Bill) => void, ClaudeError.ClaudeFatalError, Scope.Scope>
+  ) => Effect.Effect<(bill: Bill, sentAt: number) => void, ClaudeError.ClaudeFatalError, Scope.Scope>
   readonly usage: Stream.Stream<Stores.UsageRow, ClaudeError.ClaudeError>
 }
 
@@ -81,12 +81,12 @@ export const make = Effect.fnUntraced(function*(
             )
           })
         yield* Effect.acquireRelease(budget.reserve({ tenant, model, size, maxTokens, now }), settle)
-        return (billed: Bill) => {
+        return (billed: Bill, sentAt: number) => {
           bill = billed
           const prefix = MarkedPrefixes.prefixOf(body)
           if (
             prefix !== undefined &&
-            prefixes.answered(prefix, billed.usage, now, clock.currentTimeMillisUnsafe())
+            prefixes.answered(prefix, billed.usage, sentAt, clock.currentTimeMillisUnsafe())
           ) telemetry.promptCacheMissed(billed.model)
         }
       }),

@@ -49,7 +49,8 @@ export const atStart = (telemetry: CallTelemetry, info: CallInfo): Record<string
 
 /** What a call has come to. @internal */
 export interface CallOutcome {
-  readonly outcome: Attributes.Outcome
+  /** Rejected is what was turned away before it was sent. */
+  readonly outcome: Attributes.Outcome | "rejected"
   /** `error.type`, or nothing. */
   readonly type: string
   readonly attempts: number
@@ -68,7 +69,7 @@ export interface CallOutcome {
 export const atEnd = (call: CallOutcome): Record<string, unknown> => {
   const { cost, message, outcome, usage } = call
   const attributes: Record<string, unknown> = {
-    [Attributes.outcome]: outcome === "error" && call.attempts === 0 ? "rejected" : outcome,
+    [Attributes.outcome]: outcome,
     [Attributes.attemptCount]: call.attempts
   }
   if (call.waited > 0) attributes[Attributes.waitTotal] = call.waited
@@ -80,6 +81,9 @@ export const atEnd = (call: CallOutcome): Record<string, unknown> => {
     attributes[Attributes.responseModel] = message.model
     attributes[Attributes.responseFinishReasons] = [message.stop_reason ?? "error"]
     if (message.stop_reason != null) attributes[Attributes.stopReason] = message.stop_reason
+  }
+  // A message that was kept tells the usage of the call that it answered first, which is none of this one.
+  if (message !== undefined && usage !== undefined) {
     const { cache_creation, service_tier } = message.usage
     if (service_tier != null) attributes[Attributes.responseServiceTier] = service_tier
     if (cache_creation != null) {
