@@ -1,5 +1,5 @@
 /**
- * What was answered before is answered again at once and for nothing; what was read before, the API reads for a tenth of its price.
+ * What was answered before is answered again at once and for nothing; a long prompt sent again costs the API's price for a cached one.
  * Run it with `node examples/63-cache.ts`, with or without ANTHROPIC_API_KEY in the environment.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -12,6 +12,8 @@ import { KeyValueStore } from "effect/persistence"
 import { styleText } from "node:util"
 import * as Api from "./support/api.ts"
 
+const model = "claude-sonnet-5-5"
+
 // #region response-cache
 const layerCached = (folder: string) =>
   Claude.layerConfigWith({ cache: true, responseCache: { ttl: "1 day" } }).pipe(
@@ -21,66 +23,68 @@ const layerCached = (folder: string) =>
 // #endregion
 
 // #region prompt-cache
-const askHandbook = (question: string) =>
-  Claude.message(PromptCache.mark({
-    model: "claude-sonnet-5-5",
-    max_tokens: 100,
-    system: handbook,
-    prompt: question
-  }, { lastTurn: false }))
+const askHandbook = (prompt: string) =>
+  Claude.message(
+    PromptCache.mark({ model, max_tokens: 100, system: handbook, prompt }, { lastTurn: false })
+  )
 // #endregion
 
 const handbook = "A visitor signs in at the desk, wears a badge, and is met by a host. ".repeat(200)
-const river = { model: "claude-sonnet-5-5", max_tokens: 100, prompt: "Which river is the longest? One sentence." }
-const peak = { ...river, prompt: "Which mountain is the highest? One sentence." }
+const river = { model, max_tokens: 100, prompt: "Which river is the longest? One sentence." }
+const peak = { model, max_tokens: 100, prompt: "Which mountain is the highest? One sentence." }
 
 const program = Effect.gen(function*() {
   const { makeTempDirectoryScoped } = yield* FileSystem.FileSystem
   const folder = yield* makeTempDirectoryScoped()
 
-  yield* header("The response cache", "requests")
-  yield* Effect.provide(
-    Effect.gen(function*() {
-      yield* asked("asked", Claude.message(river))
-      yield* asked("asked again", Claude.message(river))
-      yield* asked("as a stream", Claude.collect(Claude.stream(river)))
-      yield* asked("five at once", Claude.message(peak), 5)
-    }),
-    layerCached(folder)
-  )
+  yield* Console.log(styleText("bold", columns("The response cache", "took", "requests", "cost")))
+  yield* Effect.gen(function*() {
+    yield* row("asked", Claude.message(river))
+    yield* row("asked again", Claude.message(river))
+    yield* row("asked as a stream", Claude.collect(Claude.stream(river)))
+    yield* row("asked by five at once", Claude.message(peak), 5)
+  }).pipe(Effect.provide(layerCached(folder)))
   // Another client over the same files, as after a restart.
-  yield* asked("by a new client", Claude.message(peak)).pipe(Effect.provide(layerCached(folder)))
+  yield* row("asked after a restart", Claude.message(peak)).pipe(Effect.provide(layerCached(folder)))
 
-  yield* header("The API's prompt cache", "written      read")
-  yield* Effect.provide(
-    Effect.gen(function*() {
-      yield* read("asked", askHandbook("Who meets a visitor?"))
-      yield* read("asked something else", askHandbook("Where does a visitor sign in?"))
-    }),
-    Claude.layerConfig
-  )
+  yield* Console.log("")
+  yield* Console.log(styleText("bold", columns("The prompt cache", "took", "requests", "cost", "written", "read")))
+  yield* Effect.gen(function*() {
+    yield* row("asked", askHandbook("Who meets a visitor?"))
+    yield* row("asked something else", askHandbook("Where does a visitor sign in?"))
+  }).pipe(Effect.provide(Claude.layerConfig))
 })
 
-type Ask = Effect.Effect<Claude.Message, ClaudeError.ClaudeError, Claude.Claude>
-
-const asked = (what: string, ask: Ask, callers = 1) =>
-  row(what, ask, callers, (messages) => [messages.reduce((sum, { attempts }) => sum + attempts, 0)])
-
-const read = (what: string, ask: Ask) =>
-  row(what, ask, 1, ([message]) => [
-    message?.usage.cache_creation_input_tokens ?? 0,
-    message?.usage.cache_read_input_tokens ?? 0
-  ])
-
-const row = (
-  what: string,
-  ask: Ask,
-  callers: number,
-  figures: (messages: ReadonlyArray<Claude.Message>) => ReadonlyArray<number>
-) =>
+/** What it took to ask, by so many callers at once. */
+const row = (what: string, ask: Effect.Effect<Claude.Message, ClaudeError.ClaudeError, Claude.Claude>, callers = 1) =>
   Effect.gen(function*() {
     const asks = Array.from({ length: callers }, () => ask)
     const [took, messages] = yield* Effect.timed(Effect.all(asks, { concurrency: "unbounded" }))
-    const cost = messages.reduce((sum, { cost }) => sum + (cost?.amount ?? Number.NaN), 0)
-    ...
+    const sum = (count: (message: Claude.Message) => number | undefined) =>
+      messages.reduce((sum, message) => sum + (count(message) ?? 0), 0)
+    yield* Console.log(columns(
+      what,
+      `${Math.round(Duration.toMillis(took))} ms`,
+      sum(({ attempts }) => attempts),
+      `$${sum(({ cost }) => cost?.amount ?? Number.NaN).toFixed(5)}`,
+      sum(({ billed }) => billed?.cache_creation_input_tokens) || "",
+      sum(({ billed }) => billed?.cache_read_input_tokens) || ""
+    ))
   })
+
+const columns = (what: string, ...rest: ReadonlyArray<string | number>) =>
+  what.padEnd(24) + rest.map((value) => String(value).padStart(11)).join("").trimEnd()
+
+const slowly = { firstContent: "400 millis", pace: "30 millis" } as const
+const scripted = [
+  Answer.text("The Nile, by a little, if the Amazon is not.", slowly),
+  Answer.text("Mount Everest, at 8,849 metres above the sea.", slowly),
+  Answer.text("A host does.", { ...slowly, usage: { input_tokens: 9, cache_creation_input_tokens: 3_620 } }),
+  Answer.text("At the desk.", { ...slowly, usage: { input_tokens: 11, cache_read_input_tokens: 3_620 } })
+]
+
+program.pipe(
+  Effect.scoped,
+  Effect.provide(Layer.mergeAll(Api.layer(scripted), NodeServices.layer)),
+  NodeRuntime.runMain
+)

@@ -28,29 +28,29 @@ export interface ContentSample extends AnswerSample {
   readonly firstContentMillis: number
 }
 
-/** Where a server that is well takes 64, three trips get there; one that takes 8 refuses one burst. */
+/** High enough that a server that is well gives 64 after two doublings; one that takes 8 refuses one burst. */
 const startLevel = 16
-/** A trial rises over 8 answers: the first refusal, known within milliseconds, stops it an eighth beyond at most. */
+/** A trial rises over 8 answers, so a refusal, which comes within milliseconds, stops it an eighth beyond at most. */
 const rampAnswers = 8
-/** The first step beyond what is known, as a part of the level: smaller ones would not show, larger ones overshoot. */
+/** The first step beyond what is known, in parts of the level: half of it would not show in latencies. */
 const smallStep = 1 / 16
-/** Each success widens the next step: from 8 to 64 in four trials. */
+/** A success widens the next step as much: from 8 to 64 in four trials. */
 const stepGrowth = 4
-/** How much lower a trial below goes: what it costs while it lasts, against what it can show. */
+/** How far a trial goes below: where latency doubles over a seventh of the range, that much shows. */
 const downStep = 1 / 8
-/** A round has as many answers as the level, and enough of them to compare. */
+/** A round is as many answers as the level, but enough of them to compare. */
 const roundAnswers = 8
-/** Rounds between trials at most, after one failed, two, four: so a refusal comes once in 64 answers, below 2 %. */
+/** Rounds between trials, doubled with each that fails: at most one refusal in 64 answers, below 2 %. */
 const maxRounds = 8
-/** Lone refusals that are nobody's load, one in so many answers, lower nothing: the 2 % that may remain. */
+/** One lone refusal in so many answers lowers nothing: the 2 % that may remain are not always ours. */
 const answersPerForgiven = 50
-/** Calls a second are the level over their time: a rise of this part of the level's own (in logarithms) gains too little. */
+/** Calls a second are the level over their time: a rise of more than this part of the level's own gains too little. */
 const gain = 0.75
-/** A third slower is slower, however wide the step. */
+/** In logarithms: a third slower is slower, however wide the step. */
 const rise = 0.3
-/** How many standard errors a rise must be: to refuse a level, to leave one, to do so before the trial has all answers. */
-const likely = 2.5
+/** Standard errors that a rise must exceed: to leave a level, to refuse one, to do so without waiting for all answers. */
 const enough = 2
+const likely = 2.5
 const sure = 3.5
 
 /** @internal */
@@ -65,6 +65,7 @@ export class Controller {
   /** The lowest level that failed since the last probe. */
   private ceiling = Infinity
   private step: number
+  /** How many rounds the next hold has, how many are left of this one, and how many holds brought nothing new. */
   private rounds = 1
   private roundsLeft = 1
   private holds = 0
@@ -72,6 +73,7 @@ export class Controller {
   private since = -Infinity
   /** Answers before favour quick attempts, as the slow ones are still on their way. */
   private countFrom = -Infinity
+  /** The most in flight in this trial: a level that is never filled is not known. */
   private peak = 0
   private cutAt = -Infinity
   private cut = 1
@@ -128,7 +130,7 @@ export class Controller {
       this.forgiveness -= 1
       return
     }
-    // A step down, twice as far with each refusal until a round has none: a server that takes less is met in a few.
+    // Twice as far with each refusal until a round has none: a capacity that fell is met in a few.
     const down = Math.max(1, Math.min(this.cut, Math.floor(sample.inFlight / 4)))
     this.held = this.current = Math.max(this.min, sample.inFlight - down)
     this.cut *= 2
@@ -163,7 +165,7 @@ export class Controller {
     } else if (sample.inFlight <= held) this.reference.add(latency)
     this.current = Math.min(target, this.current + Math.ceil((target - held) / rampAnswers))
     if (!this.isSlower(this.reference, this.round, ratio, sure)) {
-      // The narrower the step, the less there is to see, and the more answers it takes; a wide one must not wait for them.
+      // A narrow step shows less and takes more answers; a wide one must not wait until long calls make room for them.
       if (this.peak < target || this.round.answers < Math.max(4, 3 * held / ratio ** 3)) return
       this.cut = 1
       if (!this.isSlower(this.reference, this.round, ratio, likely)) {
@@ -206,7 +208,7 @@ export class Controller {
     this.roundsLeft -= 1
     if (this.roundsLeft > 0) return
     this.holds += 1
-    // A trial below first, but seldom where nothing changes.
+    // A look below first, as refusals alone never tell that less is faster; seldom where nothing changes.
     if (this.holds < 3 || this.holds % 4 === 0) this.descend(now)
     else this.probe(now)
   }

@@ -1,8 +1,10 @@
 /**
- * The attributes of a call's span: what is known at its start, and what is known at its end.
+ * The attributes of a call's span, at its start and at its end, and of the spans of its attempts.
  */
 import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
-import type * as ClaudeError from "../ClaudeError.ts"
+import * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
+import * as ClaudeError from "../ClaudeError.ts"
 import type * as Cost from "../request/Cost.ts"
 import * as Attributes from "./Attributes.ts"
 import type { CallTelemetry, Operation } from "./CallTelemetry.ts"
@@ -47,6 +49,20 @@ export const atStart = (telemetry: CallTelemetry, info: CallInfo): Record<string
   return attributes
 }
 
+/** Of the span of one attempt, by its number. @internal */
+export const atAttempt = (
+  { server }: CallTelemetry,
+  operation: Operation,
+  attempt: number
+): Record<string, unknown> => ({
+  [Attributes.httpRequestMethod]: "POST",
+  [Attributes.urlFull]: `${server.url}${operation === "chat" ? "/v1/messages" : "/v1/messages/count_tokens"}`,
+  [Attributes.serverAddress]: server.address,
+  [Attributes.serverPort]: server.port,
+  [Attributes.attemptNumber]: attempt,
+  ...(attempt > 1 ? { [Attributes.httpRequestResendCount]: attempt - 1 } : undefined)
+})
+
 /** What a call has come to. @internal */
 export interface CallOutcome {
   /** Rejected is what was turned away before it was sent. */
@@ -58,22 +74,28 @@ export interface CallOutcome {
   readonly waited: number
   readonly requestId: string | undefined
   readonly message: Message | undefined
-  readonly usage: ClaudeError.Usage | undefined
-  readonly reasoning: number
-  readonly cost: Cost.Cost | undefined
+  readonly bill: {
+    readonly usage: ClaudeError.Usage | undefined
+    readonly reasoning: number
+    readonly cost: Cost.Cost | undefined
+  }
   /** In seconds, of a streamed answer. */
   readonly firstContent: number | undefined
+  readonly cacheOutcome: Attributes.CacheOutcome | undefined
+  readonly servedBy: string | undefined
 }
 
 /** @internal */
 export const atEnd = (call: CallOutcome): Record<string, unknown> => {
-  const { cost, message, outcome, usage } = call
+  const { bill: { cost, reasoning, usage }, message, outcome } = call
   const attributes: Record<string, unknown> = {
     [Attributes.outcome]: outcome,
     [Attributes.attemptCount]: call.attempts
   }
   if (call.waited > 0) attributes[Attributes.waitTotal] = call.waited
   if (call.type !== "") attributes[Attributes.errorType] = call.type
+  if (call.cacheOutcome !== undefined) attributes[Attributes.cacheOutcome] = call.cacheOutcome
+  if (call.servedBy !== undefined) attributes[Attributes.servedBy] = call.servedBy
   if (call.requestId !== undefined) attributes[Attributes.requestId] = call.requestId
   if (call.firstContent !== undefined) attributes[Attributes.responseTimeToFirstChunk] = call.firstContent
   if (message !== undefined) {
@@ -96,7 +118,7 @@ export const atEnd = (call: CallOutcome): Record<string, unknown> => {
     attributes[Attributes.usageOutputTokens] = usage.output_tokens
     attributes[Attributes.usageCacheReadTokens] = usage.cache_read_input_tokens
     attributes[Attributes.usageCacheWriteTokens] = usage.cache_creation_input_tokens
-    if (call.reasoning > 0) attributes[Attributes.usageReasoningTokens] = call.reasoning
+    if (reasoning > 0) attributes[Attributes.usageReasoningTokens] = reasoning
   }
   if (cost !== undefined) {
     attributes[Attributes.costAmount] = cost.amount
@@ -110,3 +132,20 @@ export const atEnd = (call: CallOutcome): Record<string, unknown> => {
 /** Anthropic's input tokens leave the cached ones out; the conventions count them in. @internal */
 export const allInput = (usage: ClaudeError.Usage): number =>
   usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens
+
+/** The error that ended a call or an attempt. @internal */
+export const errorOf = (exit: Exit.Exit<unknown, unknown>): ClaudeError.ClaudeError | undefined => {
+  if (Exit.isSuccess(exit)) return undefined
+  for (const reason of exit.cause.reasons) {
+    // Not by schema, which would read all that a partial message holds.
+    if (Cause.isFailReason(reason) && isClaudeError(reason.error)) return reason.error
+  }
+  return undefined
+}
+
+const isClaudeError = (u: unknown): u is ClaudeError.ClaudeError =>
+  u instanceof ClaudeError.ClaudeRetryableError || u instanceof ClaudeError.ClaudeFatalError
+
+/** `error.type`, where there is one: without an error it was a defect. @internal */
+export const typeOf = (outcome: Attributes.Outcome, error: ClaudeError.ClaudeError | undefined): string =>
+  outcome === "error" ? error?.type ?? "_OTHER" : ""

@@ -2,10 +2,8 @@
  * What is told of one call while it runs and when it ends: its span, the spans of its attempts and waits, its metrics.
  *
  * One `chat {model}` span covers all that a call does, to its last byte; each attempt and each wait is a child of it.
- * Nothing here fails a call: telemetry that cannot be written is counted instead.
  */
 import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -13,14 +11,15 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Metric from "effect/Metric"
 import type * as Tracer from "effect/Tracer"
-import * as ClaudeError from "../ClaudeError.ts"
+import type * as ClaudeError from "../ClaudeError.ts"
 import type * as Cost from "../request/Cost.ts"
 import * as Model from "../request/Model.ts"
 import * as Attributes from "./Attributes.ts"
-import { allInput, atEnd, atStart, type CallInfo } from "./CallAttributes.ts"
+import { allInput, atAttempt, atEnd, atStart, type CallInfo, errorOf, typeOf } from "./CallAttributes.ts"
 import { type Bill, CallBill } from "./CallBill.ts"
 import type { CallTelemetry } from "./CallTelemetry.ts"
-import { CallWriter, makeSpan } from "./CallWriter.ts"
+import { CallTimes } from "./CallTimes.ts"
+import { CallWriter, makeSpan, type WaitOutcome } from "./CallWriter.ts"
 import type { RequestSeries, ResponseSeries } from "./Metrics.ts"
 
 export type { Bill } from "./CallBill.ts"
@@ -63,23 +62,12 @@ export class CallSpan {
   private model: string
   private readonly writer: CallWriter
   private readonly bill: CallBill
-  private readonly clock: Clock.Clock
+  private readonly times: CallTimes
   private series: RequestSeries
   private readonly activeStreams: Metric.Gauge<number>
   private cacheOutcome: Attributes.CacheOutcome | undefined
   private servedBy: string | undefined
-  private waited = 0
-  /** By the span's own clock, so that metrics and spans tell the same times. */
-  private readonly begun: bigint
-  /** How many seconds after that the first content came. */
-  private firstContent: number | undefined
-  /** Of the latest attempt, as far as it had any. */
-  private attemptContentAt: number | undefined
   private chunks: Metric.Metric<number, unknown> | undefined
-  private lastContentAt = 0
-  private maxGap = 0
-  private backoffSince: bigint | undefined
-  private queueDepth = 0
   private message: Message | undefined
   private ended = false
 
@@ -87,14 +75,13 @@ export class CallSpan {
     this.telemetry = telemetry
     this.info = info
     this.span = span
-    this.clock = Context.get(context, Clock.Clock)
-    this.startedAt = this.clock.currentTimeMillisUnsafe()
-    // A span that is not timed began at zero.
-    this.begun = span.status.startTime || this.clock.currentTimeNanosUnsafe()
+    const clock = Context.get(context, Clock.Clock)
+    this.startedAt = clock.currentTimeMillisUnsafe()
     this.model = info.model
     this.series = telemetry.series(info.model, info.operation)
     this.writer = new CallWriter(span, telemetry.metricContext(context), this.series.lost)
     this.bill = new CallBill(this.writer.record)
+    this.times = new CallTimes(this.writer, clock)
     this.activeStreams = this.series.activeStreams
     if (info.stream) this.writer.add(this.activeStreams, 1)
   }
@@ -116,45 +103,34 @@ export class CallSpan {
       : `00-${span.traceId}-${span.spanId}-${span.sampled ? "01" : "00"}`
   }
 
-  /** A wait for the turn of a call begins; answers since when. */
+  /** A wait for its turn begins; answers since when. */
   queued(): Effect.Effect<bigint> {
     // A retry's backoff is over where its wait for a turn begins.
-    return Effect.map(this.backedOff("granted"), () => {
-      this.writer.add(this.series.queueDepth, 1)
-      this.queueDepth = ++this.telemetry.queue.depth
-      return this.clock.currentTimeNanosUnsafe()
-    })
+    return Effect.map(this.backedOff("granted"), () => this.times.queued(this.series, this.telemetry.queue))
   }
 
-  /** It is over: a span is made of it when it took any time. */
-  dequeued(
-    since: bigint,
-    kind: Attributes.WaitKind,
-    outcome: "granted" | "cancelled" | "deadline"
-  ): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.writer.add(this.series.queueDepth, -1)
-      this.telemetry.queue.depth--
-      return this.hasWaited(kind, since, outcome, this.queueDepth)
-    })
+  /** It is over. */
+  dequeued(since: bigint, kind: Attributes.WaitKind, outcome: WaitOutcome): Effect.Effect<void> {
+    return Effect.suspend(() => this.times.dequeued(this.series, this.telemetry.queue, { kind, since, outcome }))
   }
 
   /** The call goes on to another model, or another endpoint. */
   failsOver(telemetry: CallTelemetry, model: string, error: ClaudeError.ClaudeError | undefined): Effect.Effect<void> {
     return Effect.map(this.backedOff("granted"), () => {
-      const facts = {
-        [Attributes.fallbackFrom]: target(this.telemetry, this.model),
-        [Attributes.fallbackTo]: target(telemetry, model),
-        [Attributes.fallbackReason]: error?.reason._tag ?? "refusal"
-      }
+      const from = target(this.telemetry, this.model)
+      const to = target(telemetry, model)
       this.telemetry = telemetry
       this.model = model
       this.series = telemetry.series(model, this.info.operation)
       this.chunks = undefined
       // What the one before had begun to answer is no answer of this one.
       this.message = undefined
-      this.servedBy = target(telemetry, model)
-      this.writer.event(Attributes.fallbackEvent, this.clock.currentTimeNanosUnsafe(), facts)
+      this.servedBy = to
+      this.writer.event(Attributes.fallbackEvent, this.times.now(), {
+        [Attributes.fallbackFrom]: from,
+        [Attributes.fallbackTo]: to,
+        [Attributes.fallbackReason]: error?.reason._tag ?? "refusal"
+      })
     })
   }
 
@@ -168,10 +144,10 @@ export class CallSpan {
   retries(error: ClaudeError.ClaudeError, delay: Duration.Duration): Effect.Effect<void> {
     // Two backoffs follow each other where a circuit is found open after the first.
     return Effect.flatMap(this.backedOff("granted"), () => {
-      const now = this.clock.currentTimeNanosUnsafe()
+      const now = this.times.now()
       const seconds = Duration.toSeconds(delay)
       const hint = error.retryAfter === undefined ? undefined : Duration.toSeconds(error.retryAfter)
-      this.backoffSince = now
+      this.times.backsOff(now)
       this.writer.record(this.series.retryDelay(error.reason._tag), seconds)
       const facts = {
         [Attributes.retryAttempt]: this.attempts,
@@ -188,24 +164,11 @@ export class CallSpan {
   attempt(): Effect.Effect<Tracer.Span> {
     return Effect.suspend(() => {
       this.attempts++
-      this.attemptContentAt = undefined
+      this.times.attemptBegan()
       this.writer.add(this.series.activeRequests, 1)
-      const { server } = this.telemetry
-      const span = makeSpan(Attributes.attemptSpan, {
-        kind: "client",
-        parent: this.span,
-        attributes: {
-          [Attributes.httpRequestMethod]: "POST",
-          [Attributes.urlFull]: `${server.url}${
-            this.info.operation === "chat" ? "/v1/messages" : "/v1/messages/count_tokens"
-          }`,
-          [Attributes.serverAddress]: server.address,
-          [Attributes.serverPort]: server.port,
-          [Attributes.attemptNumber]: this.attempts,
-          ...(this.attempts > 1 ? { [Attributes.httpRequestResendCount]: this.attempts - 1 } : undefined)
-        }
-      })
-      return this.backoffSince === undefined ? span : Effect.andThen(this.backedOff("granted"), span)
+      const attributes = atAttempt(this.telemetry, this.info.operation, this.attempts)
+      const span = makeSpan(Attributes.attemptSpan, { kind: "client", parent: this.span, attributes })
+      return this.times.isBackingOff ? Effect.andThen(this.backedOff("granted"), span) : span
     })
   }
 
@@ -217,22 +180,11 @@ export class CallSpan {
 
   /** A read brought content. */
   content(now: number, { envelope }: Progress): void {
-    if (this.firstContent === undefined) {
-      const at = this.clock.currentTimeNanosUnsafe()
-      this.firstContent = this.secondsAt(at)
-      this.writer.event(Attributes.firstContentEvent, at)
-    }
-    if (this.attemptContentAt === undefined || this.chunks === undefined) {
-      // What lies between two attempts is no gap of a stream.
-      this.attemptContentAt = now
+    const gap = this.times.contentCame(now)
+    if (gap === undefined || this.chunks === undefined) {
       this.message = envelope ?? this.message
       this.chunks = this.responseSeries().timePerOutputChunk
-    } else {
-      const gap = now - this.lastContentAt
-      if (gap > this.maxGap) this.maxGap = gap
-      this.writer.record(this.chunks, gap / 1000)
-    }
-    this.lastContentAt = now
+    } else this.writer.record(this.chunks, gap / 1000)
   }
 
   /** An attempt has ended, and this is how far it came. */
@@ -250,14 +202,14 @@ export class CallSpan {
     })
     const error = errorOf(exit)
     const outcome = Exit.isSuccess(exit) ? "success" : error !== undefined || Exit.hasDies(exit) ? "error" : "cancelled"
-    const type = outcome === "error" ? error?.type ?? unknownError : ""
+    const type = typeOf(outcome, error)
     writer.record(this.responseSeries().attempts(type === "" ? outcome : `${outcome} ${type}`), 1)
     writer.attributes(span, {
       [Attributes.errorType]: type === "" ? undefined : type,
       [Attributes.httpResponseStatusCode]: error?.status,
       [Attributes.requestId]: error?.requestId
     })
-    writer.end(span, outcome, exit, this.clock.currentTimeNanosUnsafe())
+    writer.end(span, outcome, exit, this.times.now())
     return { bill, error }
   }
 
@@ -269,37 +221,35 @@ export class CallSpan {
   ): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (this.ended) return Effect.void
-      if (this.backoffSince !== undefined) {
+      if (this.times.isBackingOff) {
         // Whom nobody gave up had waited to its end, and was turned away before it was sent.
         const backedOff = this.backedOff(outcome === "cancelled" ? "cancelled" : "granted")
         return Effect.andThen(backedOff, this.end(outcome, exit, message))
       }
       this.ended = true
-      const { info, span, writer } = this
-      const now = this.clock.currentTimeNanosUnsafe()
+      const { bill, info, span, times, writer } = this
+      const now = times.now()
       // Who leaves a stream may do so with a failure of its own, which is none of the call's.
       const error = outcome === "error" ? errorOf(exit) : undefined
-      const type = outcome === "error" ? error?.type ?? unknownError : ""
+      const type = typeOf(outcome, error)
       if (info.stream) writer.add(this.activeStreams, -1)
-      writer.attributes(span, {
-        ...atEnd({
-          // A twin of a call that was sent was not turned away either.
-          outcome: this.attempts === 0 && error?.attempts === 0 ? "rejected" : outcome,
-          type,
-          attempts: this.attempts,
-          waited: this.waited,
-          requestId: error?.requestId ?? this.requestId,
-          message: this.message,
-          usage: this.bill.usage,
-          reasoning: this.bill.reasoning,
-          cost: this.bill.cost,
-          firstContent: info.streamed ? this.firstContent : undefined
-        }),
-        [Attributes.cacheOutcome]: this.cacheOutcome,
-        [Attributes.servedBy]: outcome === "success" ? this.servedBy : undefined
-      })
+      const facts = {
+        // A twin of a call that was sent was not turned away either.
+        outcome: this.attempts === 0 && error?.attempts === 0 ? "rejected" : outcome,
+        type,
+        attempts: this.attempts,
+        waited: times.waited,
+        requestId: error?.requestId ?? this.requestId,
+        message: this.message,
+        bill,
+        firstContent: info.streamed ? times.firstContent : undefined,
+        cacheOutcome: this.cacheOutcome,
+        servedBy: outcome === "success" ? this.servedBy : undefined
+      } as const
+      writer.attributes(span, atEnd(facts))
       // What was answered before is no inference, and would make the API look faster than it is.
-      if (info.operation === "chat" && this.cacheOutcome === undefined) this.measure(this.secondsAt(now), type)
+      const isInference = this.cacheOutcome === undefined || this.cacheOutcome === "miss"
+      if (info.operation === "chat" && isInference) this.measure(times.at(now), type)
       const failed = error === undefined ? Effect.void : writer.failed(error)
       const content = info.operation === "chat"
         ? writer.content(this.telemetry.options.content, info.params, message)
@@ -315,11 +265,9 @@ export class CallSpan {
     this.writer.attributes(this.span, { [Attributes.countedInputTokens]: tokens })
   }
 
-  // ---------------------------------------------------------------------------
-
   private measure(lasted: number, type: string): void {
     const series = this.responseSeries()
-    const { bill: { usage }, message, writer } = this
+    const { bill: { usage }, message, times, writer } = this
     writer.record(series.duration(type), lasted)
     if (usage !== undefined) {
       writer.record(series.operationInputTokens(type), allInput(usage))
@@ -327,36 +275,16 @@ export class CallSpan {
     } else {
       for (const counter of series.unknownUsage) writer.record(counter, 0)
     }
-    if (this.firstContent === undefined || !this.info.streamed) return
-    writer.record(series.timeToFirstChunk, this.firstContent)
-    writer.record(series.maxGap, this.maxGap / 1000)
-    const seconds = (this.lastContentAt - (this.attemptContentAt ?? this.lastContentAt)) / 1000
-    if (seconds > 0 && message !== undefined) {
-      writer.record(series.outputTokenRate, message.usage.output_tokens / seconds)
+    if (times.firstContent === undefined || !this.info.streamed) return
+    writer.record(series.timeToFirstChunk, times.firstContent)
+    writer.record(series.maxGap, times.maxGap / 1000)
+    if (times.flowed > 0 && message !== undefined) {
+      writer.record(series.outputTokenRate, message.usage.output_tokens / times.flowed)
     }
   }
 
-  /** Tells of a backoff that is over, where there was one. */
-  private backedOff(outcome: "granted" | "cancelled"): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const since = this.backoffSince
-      this.backoffSince = undefined
-      return since === undefined ? Effect.void : this.hasWaited("backoff", since, outcome)
-    })
-  }
-
-  private hasWaited(kind: Attributes.WaitKind, since: bigint, outcome: string, depth?: number): Effect.Effect<void> {
-    const until = this.clock.currentTimeNanosUnsafe()
-    const seconds = Number(until - since) / 1e9
-    this.waited += seconds
-    this.writer.record(this.series.wait(`${kind} ${outcome}`), seconds)
-    return seconds <= 0.001 && outcome === "granted"
-      ? Effect.void
-      : this.writer.wait({ kind, since, until, outcome, depth })
-  }
-
-  private secondsAt(now: bigint): number {
-    return Number(now - this.begun) / 1e9
+  private backedOff(outcome: WaitOutcome): Effect.Effect<void> {
+    return this.times.backedOff(this.series, outcome)
   }
 
   private responseSeries(): ResponseSeries {
@@ -366,18 +294,3 @@ export class CallSpan {
 
 /** A model at an endpoint, as spans name it. */
 const target = ({ server }: CallTelemetry, model: string): string => `${model} at ${server.address}`
-
-/** A defect's `error.type`. */
-const unknownError = "_OTHER"
-
-const errorOf = (exit: Exit.Exit<unknown, unknown>): ClaudeError.ClaudeError | undefined => {
-  if (Exit.isSuccess(exit)) return undefined
-  for (const reason of exit.cause.reasons) {
-    // Not by schema, which would read all that a partial message holds.
-    if (Cause.isFailReason(reason) && isClaudeError(reason.error)) return reason.error
-  }
-  return undefined
-}
-
-const isClaudeError = (u: unknown): u is ClaudeError.ClaudeError =>
-  u instanceof ClaudeError.ClaudeRetryableError || u instanceof ClaudeError.ClaudeFatalError

@@ -18,12 +18,15 @@ import type { CallTelemetry } from "./CallTelemetry.ts"
 import * as Content from "./Content.ts"
 import type { RequestSeries } from "./Metrics.ts"
 
+/** How a wait ended. @internal */
+export type WaitOutcome = "granted" | "cancelled" | "deadline"
+
 /** A wait that is over. @internal */
 export interface Wait {
   readonly kind: Attributes.WaitKind
   readonly since: bigint
   readonly until: bigint
-  readonly outcome: string
+  readonly outcome: WaitOutcome
   /** How many waited with it, where it stood in a queue. */
   readonly depth: number | undefined
 }

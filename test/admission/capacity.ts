@@ -1,13 +1,13 @@
 /** A server with capacity and the clients before it, as discrete events: what a controller meets, in simulated time. */
 
+import type * as Controller from "../../src/admission/Controller.ts"
+
 /** What is asked how many attempts may be in flight, and told how they ended. */
 export interface Level {
   readonly level: number
-  content(
-    now: number,
-    sample: { startedAt: number; firstContentMillis: number; inFlight: number; limited: boolean }
-  ): void
-  overloaded(now: number, sample: { startedAt: number; inFlight: number }): void
+  content(now: number, sample: Controller.ContentSample): void
+  success(now: number, sample: Controller.AnswerSample): void
+  overloaded(now: number, sample: Controller.Sample): void
 }
 
 export interface Server {
@@ -21,8 +21,6 @@ export interface Server {
   readonly base: (second: number, random: () => number) => number
   /** Milliseconds from first content to the end. */
   readonly rest: (random: () => number) => number
-  /** The share of requests that it refuses whatever the load. */
-  readonly loss?: number
 }
 
 export interface Run {
@@ -30,10 +28,10 @@ export interface Run {
   readonly controller: Level
   readonly seconds: number
   readonly seed: number
-  /** How many callers call again and again. */
-  readonly callers?: (second: number) => number
-  /** When a call counts as limited: by how things were when it started, or also by what came until its answer. */
-  readonly limited?: "start" | "until"
+  /** How many callers call again and again. @default 500 */
+  readonly callers?: number
+  /** Answers come whole, so that none tells when its first content came. */
+  readonly json?: boolean
 }
 
 export interface Seen {
@@ -57,13 +55,6 @@ export const randomOf = (seed: number): () => number => {
 export const lognormal = (random: () => number, sigma: number): number =>
   Math.exp(sigma * Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random()))
 
-interface Call {
-  readonly startedAt: number
-  readonly inFlight: number
-  readonly limited: boolean
-  readonly tries: number
-}
-
 /** Runs for some seconds. */
 export const run = (options: Run): Seen => {
   const { controller, server } = options
@@ -78,54 +69,46 @@ export const run = (options: Run): Seen => {
   let serving = 0
   let limitedAt = -1
   // Those who wait, by how often they were refused already.
-  const waiting: Array<number> = []
-  let callers = 0
+  const waiting: Array<number> = Array.from({ length: options.callers ?? 500 }, () => 0)
 
   const start = (tries: number) => {
-    inFlight++
-    const limited = inFlight >= controller.level
-    if (limited) limitedAt = now
-    const call: Call = { startedAt: now, inFlight, limited, tries }
+    const place = ++inFlight
+    const startedAt = now
+    if (place >= controller.level) limitedAt = now
     const second = now / 1000
     const capacity = server.capacity(second)
-    if ((server.refuses && serving >= capacity) || (server.loss !== undefined && random() < server.loss)) {
+    if (server.refuses && serving >= capacity) {
       agenda.add(now + 3 + 4 * random(), () => {
         inFlight--
         refused.push(now / 1000)
-        controller.overloaded(now, call)
-        const backoff = 500 * 2 ** tries * (0.5 + random())
-        agenda.add(now + backoff, () => waiting.push(tries + 1))
+        controller.overloaded(now, { startedAt, inFlight: place })
+        agenda.add(now + 500 * 2 ** tries * (0.5 + random()), () => waiting.push(tries + 1))
       })
       return
     }
     serving++
     const millis = server.base(second, random) * server.slowdown(serving / capacity)
     agenda.add(now + millis, () => {
-      const limited = call.limited || (options.limited !== "start" && limitedAt >= call.startedAt)
-      controller.content(now, { ...call, limited, firstContentMillis: millis })
+      const limited = () => limitedAt >= startedAt
+      if (options.json !== true) {
+        controller.content(now, { startedAt, inFlight: place, limited: limited(), firstContentMillis: millis })
+      }
       agenda.add(now + server.rest(random), () => {
         serving--
         inFlight--
         completed.push(now / 1000)
-        if (callers > (options.callers?.(now / 1000) ?? Infinity)) callers--
-        else waiting.push(0)
+        waiting.push(0)
+        if (options.json === true) controller.success(now, { startedAt, inFlight: place, limited: limited() })
       })
     })
   }
 
   const pump = () => {
-    const wanted = options.callers?.(now / 1000) ?? 500
-    while (callers < wanted) {
-      callers++
-      waiting.push(0)
-    }
     while (waiting.length > 0 && inFlight < controller.level) start(waiting.shift()!)
     if (waiting.length > 0) limitedAt = now
     if (levels.at(-1)?.[1] !== controller.level) levels.push([now / 1000, controller.level])
   }
 
-  const tick = () => agenda.add(now + 100, tick)
-  tick()
   pump()
   for (let next = agenda.take(); next !== undefined && next.at < end; next = agenda.take()) {
     now = next.at
@@ -136,7 +119,7 @@ export const run = (options: Run): Seen => {
 }
 
 /** A fixed level. */
-export const fixed = (level: number): Level => ({ level, content: () => {}, overloaded: () => {} })
+export const fixed = (level: number): Level => ({ level, content: () => {}, success: () => {}, overloaded: () => {} })
 
 /** How many of these times lie from one second to another. */
 export const between = (times: ReadonlyArray<number>, from: number, to: number): number =>
