@@ -1,9 +1,9 @@
 /**
- * Two tenants, one with eighty times the load of the other, before a server whose limits move: twelve seconds of it, live.
- * Run it with `node examples/60-limits.ts`; it never spends anything, since a simulator answers even where there is a key.
+ * Two tenants, one with fifty times the load of the other, before a server whose limits move: twelve seconds of it, live.
+ * Run it with `node examples/60-limits.ts`; it spends nothing, since a simulator answers even where there is a key.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Console, Duration, Effect, FiberSet, Layer, Logger, Metric, Redacted, Schedule } from "effect"
+import { Console, Duration, Effect, Fiber, FiberSet, Layer, Logger, Redacted } from "effect"
 import { Claude } from "effect-claude"
 import { Answer, ClaudeSimulator } from "effect-claude/testing"
 import { styleText } from "node:util"
@@ -15,77 +15,86 @@ const ask = (tenant: string) =>
     Claude.withPolicy({ tenant })
   )
 
-// Nothing is tuned: rates are learned from the API's headers, the level is found, tenants take turns.
+// The rest finds itself: limits are what the API tells, the level is what it takes, and tenants go by turns.
 const layer = (baseURL: string) =>
   Claude.layer({ apiKey: Redacted.make("simulated"), baseURL, rateLimits: { window: "1 second" } })
 // #endregion
 
-/** What the server allows, and how many calls a second the large tenant makes. */
+/** The large tenant's calls a second, the server's capacity, and its rate limit: a minute of it is a second here. */
 const phases = [
-  { title: "A calm start", load: 50, capacity: 24, requests: 80 },
-  { title: "More load than the rate limit allows", load: 160, capacity: 24, requests: 80 },
-  { title: "The limit is raised: now capacity is what bounds", load: 160, capacity: 24, requests: 400 },
-  { title: "The server shrinks to a third", load: 60, capacity: 8, requests: 400 },
-  { title: "It is back, and the queue drains", load: 20, capacity: 24, requests: 400 }
+  { title: "A calm start", load: 40, capacity: 24, requests: 60 },
+  { title: "More load than the rate limit allows", load: 150, capacity: 24, requests: 60 },
+  { title: "The limit is raised: now capacity is what bounds", load: 150, capacity: 24, requests: 150 },
+  { title: "The server shrinks to a third", load: 30, capacity: 8, requests: 150 },
+  { title: "It is back, and the queue drains", load: 10, capacity: 24, requests: 150 }
 ] as const
 
+let phase: typeof phases[number] = phases[0]
+/** How long the latest call of each took, in seconds. */
+const took = { large: 0, small: 0 }
+const slowest = { large: 0, small: 0 }
+
+const attempts = "claude.client.attempts"
+const meters: ReadonlyArray<ReadonlyArray<Panel.Meter>> = [
+  [
+    { label: "load", known: [() => phase.load, "(calls a second, about)"], hue: "dim" },
+    { label: "queue", metric: "claude.client.queue.depth" },
+    { label: "in flight", metric: "claude.client.active_requests", top: 32 },
+    { label: "level", metric: "claude.client.concurrency.level", top: 32, hue: "green" },
+    { label: "capacity", known: [() => phase.capacity, "(the server's, told to nobody)"], top: 32, hue: "dim" },
+    { label: "rate left", metric: "claude.ratelimit.requests.remaining" }
+  ],
+  [
+    { label: "served", metric: attempts, where: ["claude.outcome", "success"] },
+    { label: "429", metric: attempts, where: ["error.type", "rate_limit_error"], hue: "yellow" },
+    { label: "529", metric: attempts, where: ["error.type", "overloaded_error"], hue: "yellow" }
+  ],
+  [
+    { label: "wait", metric: "claude.client.wait.duration", unit: "s", hue: "magenta" },
+    { label: "large", known: [() => took.large, "(its latest call)"], top: 6, unit: "s", hue: "magenta" },
+    { label: "small", known: [() => took.small, "(its latest call)"], top: 6, unit: "s", hue: "magenta" }
+  ]
+]
+
 const program = Effect.gen(function*() {
-  const simulator = yield* ClaudeSimulator.ClaudeSimulator
-  const panel = yield* Panel.make
+  yield* Console.log(styleText("dim", "A simulator on this machine answers, with a key too: nothing is spent.\n"))
+  const { setCapacity, setRateLimits } = yield* ClaudeSimulator.ClaudeSimulator
+  const panel = yield* Panel.make(meters)
   const calls = yield* FiberSet.make()
-  const state = { phase: phases[0] as typeof phases[number], served: 0, failed: 0, wait: { large: 0, small: 0 }, level: 0 }
+  let failed = 0
 
-  const call = (tenant: "large" | "small") =>
-    Effect.timed(ask(tenant)).pipe(
-      Effect.match({
-        onSuccess: ([took]) => {
-          state.served++
-          state.wait[tenant] = Duration.toSeconds(took)
-        },
-        onFailure: (error) => {
-          state.failed++
-        }
-      })
-    )
-  const load = (tenant: "large" | "small", perSecond: () => number) =>
-    Effect.forever(Effect.suspend(() =>
-      Effect.andThen(FiberSet.run(calls, call(tenant)), Effect.sleep(1000 / perSecond()))
-    ))
-  const show = Effect.map(read, (figures) => {
-    if (figures.served === undefined) console.log(JSON.stringify(figures))
-    console.log(state.phase.title, JSON.stringify({ ...figures, cap: state.phase.capacity, w: state.wait }))
-  })
+  const load = (tenant: "large" | "small", perSecond: () => number) => {
+    const call = Effect.timed(ask(tenant)).pipe(Effect.match({
+      onSuccess: ([time]) => {
+        took[tenant] = Duration.toSeconds(time)
+        slowest[tenant] = Math.max(slowest[tenant], took[tenant])
+      },
+      onFailure: () => failed++
+    }))
+    const next = Effect.suspend(() => Effect.sleep(1000 / perSecond()))
+    return Effect.forkScoped(Effect.forever(Effect.andThen(FiberSet.run(calls, call), next)))
+  }
 
-  yield* Effect.forkScoped(load("large", () => state.phase.load))
-  yield* Effect.forkScoped(load("small", () => 2))
-  yield* Effect.forkScoped(Effect.repeat(show, Schedule.spaced("500 millis")))
-  for (const phase of phases) {
-    state.phase = phase
-    yield* simulator.setCapacity({ limit: phase.capacity, slowdown: 2 })
-    yield* simulator.setRateLimits({ requests: phase.requests, window: "1 second" })
+  const shown = yield* Effect.forkScoped(panel.run(() => phase.title))
+  const loads = [yield* load("large", () => phase.load), yield* load("small", () => 2)]
+  for (phase of phases) {
+    yield* setCapacity({ limit: phase.capacity, slowdown: 2 })
+    yield* setRateLimits({ requests: phase.requests, window: "1 second" })
     yield* Effect.sleep("2400 millis")
   }
-  console.log(state, (yield* simulator.log).requests)
+  yield* Effect.andThen(Fiber.interruptAll(loads), FiberSet.awaitEmpty(calls))
+  yield* Effect.delay(Fiber.interrupt(shown), "300 millis")
+
+  const served = panel.latest("served")
+  const share = (label: string) => `${(panel.latest(label) / served * 100).toFixed(1)}%`
+  yield* Console.log(
+    `${served} calls served, ${failed} failed; ${share("429")} saw a 429, ${share("529")} a 529.\n` +
+      `The highest level was ${panel.highest("level")}. ` +
+      `The slowest call took ${slowest.small.toFixed(1)} s (small) and ${slowest.large.toFixed(1)} s (large).`
+  )
 })
 
-/** The figures as the library tells them: the same names reach any backend. */
-const read = Effect.map(Metric.snapshot, (metrics) => {
-  const sum = (id: string, labels: Record<string, string> = {}) =>
-    metrics.filter((metric) =>
-      metric.id === id && Object.entries(labels).every(([name, value]) => metric.attributes?.[name] === value)
-    ).reduce((sum, { state }) => sum + Number("value" in state ? state.value : "count" in state ? state.count : 0), 0)
-  return {
-    queue: sum("claude.client.queue.depth"),
-    inFlight: sum("claude.client.active_requests"),
-    level: sum("claude.client.concurrency.level"),
-    left: sum("claude.ratelimit.remaining"),
-    served: sum("claude.client.attempts", { "claude.outcome": "success" }),
-    limited: sum("claude.client.attempts", { "error.type": "rate_limit_error" }),
-    overloaded: sum("claude.client.attempts", { "error.type": "overloaded_error" })
-  }
-})
-
-const answer = Answer.text("The Danube passes through ten countries.", { firstContent: "180 millis", pace: "4 millis" })
+const answer = Answer.text("The Danube passes through ten countries.", { firstContent: "120 millis", pace: "8 millis" })
 
 program.pipe(
   Effect.scoped,

@@ -57,7 +57,7 @@ const columns = (tenant: string, model: string, ...numbers: ReadonlyArray<string
 
 // A budget tells of itself in logs, with its facts as annotations.
 const logger = Logger.make(({ fiber, message }) => {
-  const { fraction, limit, spent, tenant } = fiber.getRef(References.CurrentLogAnnotations)
+  const { "claude.tenant": tenant, fraction, limit, spent } = fiber.getRef(References.CurrentLogAnnotations)
   if (String(message) !== "claude.budget.threshold") return
   const part = `${Number(fraction) * 100}% of its ${usd(Number(limit))}`
   console.log(styleText("yellow", `! ${tenant} has spent ${part}: ${usd(Number(spent))} so far`))

@@ -155,6 +155,105 @@ describe.concurrent("examples", () => {
       expect(stdout).toContain("Acme owes 1230 euros, due on 2027-01-31\n")
     }))
 
+  it.live(
+    "limits shows load and limits as they move, and spends nothing where there is a key",
+    () =>
+      Effect.gen(function*() {
+        const { log, url } = yield* ClaudeSimulator.make()
+        const environment = { ANTHROPIC_API_KEY: "sk-ant-of-the-reader", ANTHROPIC_BASE_URL: url }
+        const { code, stderr, stdout } = yield* run("60-limits.ts", environment)
+        expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+        expect((yield* log).requests).toBe(0)
+        expect(stdout).toMatch(/^A simulator on this machine answers, with a key too: nothing is spent\.\n/)
+        const seen = [...stdout.matchAll(
+          /^ *[\d.]+ s {2}queue (\d+) +in flight (\d+) +level \d+ +rate left (\d+) +served (\d+) +429 \d+ +529 \d+$/gm
+        )].map((line) => line.slice(1).map(Number))
+        expect(seen.length).toBeGreaterThan(8)
+        expect(seen.length).toBeLessThan(30)
+        for (const index of [0, 1, 2]) expect(Math.max(...seen.map((figures) => figures[index]!))).toBeGreaterThan(5)
+        const served = seen.map((figures) => figures[3]!)
+        expect(served).toEqual(served.toSorted((a, b) => a - b))
+        const [, calls, share, level, small, large] = stdout.match(
+          /^(\d+) calls served, \d+ failed; ([\d.]+)% saw a 429, [\d.]+% a 529\.\nThe highest level was (\d+)\. The slowest call took ([\d.]+) s \(small\) and ([\d.]+) s \(large\)\.\n$/m
+        )?.map(Number) ?? []
+        expect(calls).toBeGreaterThan(100)
+        expect(share).toBeLessThan(5)
+        expect(level).toBeGreaterThan(4)
+        // Who asks little does not wait behind who asks much.
+        expect(small).toBeLessThan(large!)
+      }),
+    60_000
+  )
+
+  it.live("limits ends cleanly when it is interrupted", () =>
+    Effect.gen(function*() {
+      let killed = false
+      const { code, stderr, stdout } = yield* run("60-limits.ts", {}, (soFar, kill) => {
+        if (!killed && soFar.includes("s  queue")) killed = kill("SIGINT")
+      })
+      expect({ code, stderr }).toEqual({ code: 130, stderr: "" })
+      expect(stdout).not.toContain("calls served")
+    }))
+
+  it.live("budget warns, refuses what does not fit with what it knows, and reports what was used", () =>
+    Effect.map(output("61-budget.ts"), (stdout) => {
+      expect(stdout).toMatch(/^acme\nrain .*\n! acme has spent 50% of its \$0\.0300: \$0\.0158 so far\ntides /m)
+      expect(stdout).toMatch(
+        /^wind +Not sent: up to \$0\.\d+ more, and \$0\.0237 of \$0\.0300 are spent\. Again in \d+h \d+m\.$/m
+      )
+      expect(stdout).toMatch(/^globex\nwind +Warm air/m)
+      const [, head, ...table] = stdout.trimEnd().split(/\n(?=tenant)|\n/).slice(-4)
+      expect(head).toBe("tenant   model              requests        in       out      cost")
+      expect(table).toEqual([
+        "acme     claude-opus-5-5           3        84      1170   $0.0237",
+        "globex   claude-opus-5-5           1        28       390   $0.0079"
+      ])
+    }))
+
+  it.live("budget bounds what it spends where there is a key", () =>
+    Effect.gen(function*() {
+      const usage = { input_tokens: 28, output_tokens: 500 }
+      const { log, url } = yield* ClaudeSimulator.make({ otherwise: Answer.text("A real answer.", { usage }) })
+      const environment = { ANTHROPIC_API_KEY: "sk-ant-of-the-reader", ANTHROPIC_BASE_URL: url }
+      const { code, stderr, stdout } = yield* run("61-budget.ts", environment)
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+      expect(stdout).toMatch(/^ANTHROPIC_API_KEY is set: these are real calls\.\n/)
+      // Two at a cent each leave too little for a third that might come to more.
+      expect(stdout.match(/Not sent/g)).toHaveLength(2)
+      expect((yield* log).requests).toBe(3)
+    }))
+
+  it.live("fallback goes on to the next target, says which served, and answers by itself where none is left", () =>
+    Effect.map(output("62-fallback.ts"), (stdout) => {
+      const [, first = "", second = "", third = ""] = stdout.split(/^\d\. .*\n/m)
+      const servedBy = (section: string) => /^ {2}claude\.fallback\.served_by: (\S+) at/m.exec(section)?.[1]
+      expect([first, second, third].map(servedBy)).toEqual(["claude-sonnet-5-5", "claude-haiku-5-5", undefined])
+      expect([first, second, third].map((section) => rows(section, "POST #"))).toEqual([3, 5, 6])
+      for (const section of [first, second]) {
+        expect(section).toContain("\nRain is only weather.\n")
+        expect(section).toMatch(/^chat claude-opus-5-5 .* success$/m)
+        expect(section).toMatch(/^└ POST #\d .* 200$/mu)
+      }
+      expect(third).toContain("\nStay dry! (Yesterday's slogan; Claude is busy.)\n")
+      expect(third).toMatch(/^chat claude-opus-5-5 .* overloaded_error$/m)
+      expect(stdout.split("\n").filter((line) => line.length > 100)).toEqual([])
+    }))
+
+  it.live("cache answers again at no cost, shares among twins, survives a restart, and reads a marked prompt", () =>
+    Effect.map(output("63-cache.ts"), (stdout) => {
+      const row = (label: string) => {
+        const [, figures = ""] = stdout.split(`\n${label.padEnd(24)}`)
+        const [took, requests, cost, ...tokens] = figures.split("\n", 1)[0]!.trim().split(/ {2,}/)
+        return { isQuick: Number.parseInt(took!) < 200, requests, cost, tokens }
+      }
+      const paid = { isQuick: false, requests: "1", cost: "$0.00026", tokens: [] }
+      const free = { isQuick: true, requests: "0", cost: "$0.00000", tokens: [] }
+      expect(["asked", "asked again", "asked as a stream", "asked by five at once", "asked after a restart"].map(row))
+        .toEqual([paid, free, free, paid, free])
+      expect(stdout).toMatch(/^asked +\d+ ms +1 +\$0\.009\d+ +3620$/m)
+      expect(stdout).toMatch(/^asked something else +\d+ ms +1 +\$0\.0005\d {18}3620$/m)
+    }))
+
   it("each program has a test here", () => {
     const source = readFileSync(fileURLToPath(import.meta.url), "utf8")
     const programs = readdirSync(`${root}/examples`).filter((name) => name.endsWith(".ts"))
@@ -234,6 +333,10 @@ describe("README", () => {
       "examples/30-resilience.ts": ["policy", "errors"],
       "examples/40-observability.ts": ["telemetry"],
       "examples/50-structured-output.ts": ["object"],
+      "examples/60-limits.ts": ["limits"],
+      "examples/61-budget.ts": ["budget"],
+      "examples/62-fallback.ts": ["fallback"],
+      "examples/63-cache.ts": ["response-cache", "prompt-cache"],
       "test/examples-testing.test.ts": ["testing"]
     }
     for (const [path, names] of Object.entries(regions)) {

@@ -35,7 +35,7 @@ const rampAnswers = 8
 /** The first step beyond what is known, in parts of the level: half of it would not show in latencies. */
 const smallStep = 1 / 16
 /** A success widens the next step as much: from 8 to 64 in four trials. */
-const stepGrowth = 4
+const stepGrowth = 6
 /** How far a trial goes below: where latency doubles over a seventh of the range, that much shows. */
 const downStep = 1 / 8
 /** A round is as many answers as the level, but enough of them to compare. */
@@ -166,7 +166,7 @@ export class Controller {
     this.current = Math.min(target, this.current + Math.ceil((target - held) / rampAnswers))
     if (!this.isSlower(this.reference, this.round, ratio, sure)) {
       // A narrow step shows less and takes more answers; a wide one must not wait until long calls make room for them.
-      if (this.peak < target || this.round.answers < Math.max(4, 3 * held / ratio ** 3)) return
+      if (this.peak < target || this.round.answers < Math.max(4, 3 * held / ratio ** 4)) return
       this.cut = 1
       if (!this.isSlower(this.reference, this.round, ratio, likely)) {
         if (target >= this.ceiling) this.ceiling = Infinity

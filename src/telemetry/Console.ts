@@ -79,7 +79,7 @@ const watch = (tracer: Tracer.Tracer, print: (call: Call) => void): Tracer.Trace
         if (call.rows.length < maxRows) call.rows.push({ span, depth: parent.depth + 1 })
         else call.omitted++
       } else if (span.sampled && isCall(span)) {
-        const call: Call = { span, rows: [{ span, depth: 0 }], omitted: 0, firstContentAt: undefined }
+        const call: Call = { span, rows: [{ span, depth: 0 }], events: [], omitted: 0, firstContentAt: undefined }
         known.set(span, { call, depth: 0 })
         listen(call, print)
       }
@@ -98,6 +98,7 @@ const listen = (call: Call, print: (call: Call) => void): void => {
   const { end, event } = span
   span.event = (name, time, attributes) => {
     if (name === Attributes.firstContentEvent) call.firstContentAt ??= time
+    else if (call.events.length < maxRows) call.events.push({ name, at: time, attributes })
     event.call(span, name, time, attributes)
   }
   span.end = (time, exit) => {

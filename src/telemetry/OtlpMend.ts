@@ -159,10 +159,26 @@ const doubles: ReadonlySet<string> = new Set([
   Attributes.costAmount
 ])
 
-/** The doubles of a retry event, whose names mean nothing elsewhere. */
 const retryDoubles: ReadonlySet<string> = new Set([Attributes.retryDelay, Attributes.retryHint])
 
-const doublesOf = (event: string | null | undefined) => event === Attributes.retryEvent ? retryDoubles : doubles
+const budgetDoubles: ReadonlySet<string> = new Set([
+  Attributes.budgetLimit,
+  Attributes.budgetSpent,
+  Attributes.budgetNeeded,
+  Attributes.budgetFraction,
+  Attributes.budgetKept
+])
+
+/** The doubles of events and logs whose names mean nothing elsewhere. */
+const doublesByEvent: ReadonlyMap<string | null | undefined, ReadonlySet<string>> = new Map([
+  [Attributes.retryEvent, retryDoubles],
+  [Attributes.budgetExceededLog, budgetDoubles],
+  [Attributes.budgetThresholdLog, budgetDoubles],
+  [Attributes.budgetUnpricedLog, budgetDoubles],
+  [Attributes.rateLimitLowLog, new Set([Attributes.rateLimitLimit])]
+])
+
+const doublesOf = (event: string | null | undefined) => doublesByEvent.get(event) ?? doubles
 
 const withDoubles = (
   attributes: Array<KeyValue>,

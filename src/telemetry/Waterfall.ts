@@ -1,7 +1,8 @@
 /**
  * Draws a call as a waterfall: a line for each of its spans with a bar on one scale, then first token, tokens and cost.
  *
- * The thin part of a bar is time in which nothing had come, the thick part time in which content flowed.
+ * The thin part of a bar is time in which nothing had come, the thick part time in which content flowed; a dashed one
+ * is a wait. Where a call went on to another model, an arrow says to which and why.
  */
 import * as Cause from "effect/Cause"
 import type * as Tracer from "effect/Tracer"
@@ -17,10 +18,18 @@ export interface Row {
   readonly depth: number
 }
 
+/** Something that happened at once. @internal */
+export interface Happened {
+  readonly name: string
+  readonly at: bigint
+  readonly attributes: Readonly<Record<string, unknown>> | undefined
+}
+
 /** A call and what happened within it; the first row is the call itself. @internal */
 export interface Call {
   readonly span: Tracer.Span
   readonly rows: Array<Row>
+  readonly events: Array<Happened>
   omitted: number
   firstContentAt: bigint | undefined
 }
@@ -35,43 +44,69 @@ export const waterfall = (call: Call, width: number, colored: boolean): string =
   const start = call.span.status.startTime
   const total = millis(endOf(call.span, start) - start)
   const firstContent = firstContentOf(call, start)
-  const rows = call.rows.map(({ depth, span }) => ({
-    span,
-    depth,
-    offset: millis(span.status.startTime - start),
-    // What outlives the call is drawn to its end.
-    duration: millis(endOf(span, endOf(call.span, start)) - span.status.startTime),
-    outcome: outcomeOf(span)
-  })).toSorted((a, b) => a.depth === 0 ? -1 : b.depth === 0 ? 1 : a.offset - b.offset)
+  const end = endOf(call.span, start)
+  const lines = [
+    ...call.rows.map(({ depth, span }): Line => ({
+      label: labelOf(span),
+      depth,
+      offset: millis(span.status.startTime - start),
+      // What outlives the call is drawn to its end.
+      duration: millis(endOf(span, end) - span.status.startTime),
+      outcome: isWait(span) ? waitOutcomeOf(span, call.events) : outcomeOf(span),
+      isWait: isWait(span)
+    })),
+    ...call.events.filter(({ name }) => name === Attributes.fallbackEvent).map(({ at, attributes }): Line => ({
+      label: `→ ${targetOf(attributes?.[Attributes.fallbackTo], call)}`,
+      depth: 1,
+      offset: millis(at - start),
+      duration: undefined,
+      outcome: { text: clean(String(attributes?.[Attributes.fallbackReason])), hue: "yellow", ok: false },
+      isWait: false
+    }))
+  ].toSorted((a, b) => a.depth === 0 ? -1 : b.depth === 0 ? 1 : a.offset - b.offset)
 
-  const labels = rows.map(({ depth, span }, at) => {
-    const branch = depth === 0 ? "" : `${"  ".repeat(depth - 1)}${at === rows.length - 1 ? "└" : "├"} `
-    return branch + labelOf(span)
+  const labels = lines.map(({ depth, label }, at) => {
+    const branch = depth === 0 ? "" : `${"  ".repeat(depth - 1)}${at === lines.length - 1 ? "└" : "├"} `
+    return branch + label
   })
   const widest = (texts: ReadonlyArray<string>, max: number) =>
     Math.min(max, Math.max(...texts.map((text) => text.length)))
   const labelWidth = widest(labels, Math.floor(width * 0.36))
-  const outcomeWidth = widest(rows.map((row) => row.outcome.text), Math.floor(width * 0.28) - 1)
+  const outcomeWidth = widest(lines.map((line) => line.outcome.text), Math.floor(width * 0.28) - 1)
   const spare = width - labelWidth - outcomeWidth - 21
   // On a narrow terminal the offsets go, which the bars show anyhow.
   const offsets = spare >= 8
   const barWidth = offsets ? spare : Math.max(spare + 9, 4)
 
-  const lines = rows.map((row, at) => {
-    const hue = row.depth === 0 && row.outcome.ok ? colors.green : colors[row.outcome.hue]
-    const label = (row.depth === 0 ? colors.bold : itself)(fit(labels[at]!, labelWidth).padEnd(labelWidth))
-    const drawn = bar(row, { barWidth, colors, firstContent, hue, total })
-    const offset = offsets ? colors.dim(`+${duration(row.offset)}`.padStart(8)) + " " : ""
-    const outcome = row.outcome.text === "" ? "" : "  " + hue(fit(row.outcome.text, outcomeWidth))
-    return `${label}  ${drawn} ${offset}${duration(row.duration).padStart(7)}${outcome}`
+  const drawn = lines.map((line, at) => {
+    const { depth, duration, outcome } = line
+    const hue = depth === 0 && outcome.ok ? colors.green : colors[outcome.hue]
+    const label = (depth === 0 ? colors.bold : itself)(fit(labels[at]!, labelWidth).padEnd(labelWidth))
+    const bar = barOf(line, { barWidth, colors, firstContent, hue, total })
+    const offset = offsets ? colors.dim(`+${timeOf(line.offset)}`.padStart(8)) + " " : ""
+    const lasted = (duration === undefined ? "" : timeOf(duration)).padStart(7)
+    return `${label}  ${bar} ${offset}${lasted}${
+      outcome.text === "" ? "" : "  " + hue(fit(outcome.text, outcomeWidth))
+    }`
   })
-  if (call.omitted > 0) lines.push(colors.dim(`  … ${call.omitted} more`))
-  return [...lines, ...summary(call, firstContent, width, colors), ""].join("\n")
+  if (call.omitted > 0) drawn.push(colors.dim(`  … ${call.omitted} more`))
+  return [...drawn, ...summary(call, firstContent, width, colors), ""].join("\n")
+}
+
+interface Line {
+  readonly label: string
+  readonly depth: number
+  /** In milliseconds, from the start of the call. */
+  readonly offset: number
+  /** Undefined where it happened at once. */
+  readonly duration: number | undefined
+  readonly outcome: OutcomeText
+  readonly isWait: boolean
 }
 
 /** A thin line while nothing has come, a thick one once content flows. */
-const bar = (
-  row: { readonly span: Tracer.Span; readonly offset: number; readonly duration: number },
+const barOf = (
+  { duration, isWait, offset }: Line,
   { barWidth, colors, firstContent, hue, total }: {
     readonly barWidth: number
     readonly colors: Style
@@ -81,19 +116,17 @@ const bar = (
   }
 ): string => {
   const column = (at: number) => total <= 0 ? 0 : Math.min(Math.floor(at / total * barWidth), barWidth - 1)
-  const from = column(row.offset)
+  const from = column(offset)
+  const before = " ".repeat(from)
+  if (duration === undefined) return before + hue("▸") + " ".repeat(barWidth - from - 1)
   const to = total <= 0
     ? barWidth
-    : Math.max(Math.ceil(Math.min((row.offset + row.duration) / total, 1) * barWidth), from + 1)
+    : Math.max(Math.ceil(Math.min((offset + duration) / total, 1) * barWidth), from + 1)
   const after = " ".repeat(barWidth - to)
-  const before = " ".repeat(from)
-  if (isWait(row.span)) return before + colors.yellow("╌".repeat(to - from)) + after
+  if (isWait) return before + colors.yellow("╌".repeat(to - from)) + after
   // Spans are timed in nanoseconds and the first content in milliseconds.
-  const shows = firstContent !== undefined && firstContent >= row.offset - 1 &&
-    firstContent <= row.offset + row.duration + 1
-  if (!shows) {
-    return before + hue("━".repeat(to - from)) + after
-  }
+  const shows = firstContent !== undefined && firstContent >= offset - 1 && firstContent <= offset + duration + 1
+  if (!shows) return before + hue("━".repeat(to - from)) + after
   const mark = Math.min(Math.max(column(firstContent), from), to - 1)
   return before + hue("─".repeat(mark - from)) + colors.magenta(marker) + hue("━".repeat(to - mark - 1)) + after
 }
@@ -119,13 +152,21 @@ const summary = (
   const stop = attributes.get(Attributes.stopReason)
   const id = attributes.get(Attributes.requestId)
   const pieces: Array<readonly [text: string, hue: Paint]> = []
-  if (firstContent !== undefined) pieces.push([`${marker} first token ${duration(firstContent)}`, colors.magenta])
+  if (firstContent !== undefined) pieces.push([`${marker} first token ${timeOf(firstContent)}`, colors.magenta])
   if (input !== undefined) {
     const read = cached > 0 ? ` (${count(cached)} cached)` : ""
     pieces.push([`${count(input)} tokens in${read}${output === undefined ? "" : `, ${count(output)} out`}`, itself])
   }
   if (cost !== undefined) pieces.push([money(cost, attributes.get(Attributes.costCurrency)), itself])
-  if (attempts !== undefined) pieces.push([`${attempts} ${attempts === 1 ? "attempt" : "attempts"}`, itself])
+  const cache = attributes.get(Attributes.cacheOutcome)
+  const servedBy = attributes.get(Attributes.servedBy)
+  if (cache === "hit") pieces.push(["from the cache", colors.cyan])
+  else if (cache === "shared") pieces.push(["with the answer to another call", colors.cyan])
+  else if (attempts === 0 && id === undefined) pieces.push(["not sent", colors.yellow])
+  else if (attempts !== undefined && attempts > 0) {
+    pieces.push([`${attempts} ${attempts === 1 ? "attempt" : "attempts"}`, itself])
+  }
+  if (servedBy !== undefined) pieces.push([`served by ${targetOf(servedBy, call)}`, colors.cyan])
   // The other reasons for which an answer ends are as good as this one only if somebody looks at them.
   if (typeof stop === "string" && stop !== "end_turn") pieces.push([`stopped by ${clean(stop)}`, colors.yellow])
   if (typeof id === "string") pieces.push([clean(id), colors.dim])
@@ -166,12 +207,6 @@ const outcomeOf = (span: Tracer.Span): OutcomeText => {
   const cancelled = ended?._tag === "Failure" && Cause.hasInterruptsOnly(ended.cause)
   const outcome = attributes.get(Attributes.outcome) ??
     (ended === undefined ? "unfinished" : cancelled ? "cancelled" : ended._tag === "Failure" ? "error" : "success")
-  if (isWait(span)) {
-    const wait = attributes.get(Attributes.waitOutcome)
-    return wait === undefined || wait === "granted"
-      ? { text: "", hue: "yellow", ok: true }
-      : { text: clean(String(wait)), hue: "yellow", ok: false }
-  }
   const ok = outcome === "success" && error === undefined
   // What an error is says more than that it is one.
   const first = attributes.get(Attributes.httpResponseStatusCode) ??
@@ -182,6 +217,22 @@ const outcomeOf = (span: Tracer.Span): OutcomeText => {
     hue: ok ? "cyan" : outcome === "cancelled" || outcome === "unfinished" ? "yellow" : "red",
     ok
   }
+}
+
+/** How a wait ended, or what it waited for where no attempt before it shows that. */
+const waitOutcomeOf = ({ attributes, status }: Tracer.Span, events: ReadonlyArray<Happened>): OutcomeText => {
+  const outcome = attributes.get(Attributes.waitOutcome)
+  if (outcome !== undefined && outcome !== "granted") return { text: clean(String(outcome)), hue: "yellow", ok: false }
+  const retry = events.find(({ at, name }) => name === Attributes.retryEvent && at === status.startTime)
+  const isCircuit = retry?.attributes?.[Attributes.retryReason] === "CircuitOpen"
+  return { text: isCircuit ? "circuit open" : "", hue: "yellow", ok: true }
+}
+
+/** A model, and where it is asked unless that is where the call began. */
+const targetOf = (target: unknown, { span }: Call): string => {
+  const here = ` at ${String(span.attributes.get(Attributes.serverAddress))}`
+  const text = clean(String(target))
+  return text.endsWith(here) ? text.slice(0, -here.length) : text
 }
 
 const firstContentOf = (call: Call, start: bigint): number | undefined => {
@@ -227,7 +278,7 @@ const endOf = (span: Tracer.Span, otherwise: bigint): bigint =>
 
 const millis = (nanos: bigint): number => Math.max(Number(nanos) / 1e6, 0)
 
-const duration = (ms: number): string => {
+const timeOf = (ms: number): string => {
   if (ms < 0.05) return "0 ms"
   if (ms < 9.95) return `${ms.toFixed(1)} ms`
   if (ms < 999.5) return `${Math.round(ms)} ms`

@@ -81,10 +81,11 @@ describe("capacity that moves from 8 to 64 to 16", () => {
         })
         const found = runs.map(({ completed }) => {
           let second = 0
-          while (between(completed, n * phase + second, n * phase + second + 10) < 8.5 * most) second++
+          while (second < phase && between(completed, n * phase + second, n * phase + second + 10) < 8.5 * most) {
+            second++
+          }
           return second
         })
-        if (process.env["FIGURES"]) console.log([name, capacity, ...[ratios, found, refused].flatMap((a) => [Math.min(...a), median(a), Math.max(...a)])].join("|"))
         assert.isAtMost(Math.max(...found), 30, `seconds to find ${capacity}`)
         assert.isAtLeast(Math.min(...ratios), 0.85, `worst ratio at ${capacity}`)
         assert.isAtLeast(median(ratios), 0.89, `usual ratio at ${capacity}`)
@@ -125,21 +126,28 @@ describe("a server without a limit", () => {
     for (const seen of slow) assert.isAtMost(reaches(seen, 58), 20)
   })
 
-  const noises: Record<string, Server["base"]> = {
-    "scatter widely": (_second, random) => 1000 * lognormal(random, 0.5),
-    "are either 0.3 or 3 seconds": (_second, random) => random() < 0.5 ? 300 : 3000,
-    "are seldom 3 and mostly 0.3 seconds": (_second, random) => (random() < 0.2 ? 3000 : 300) * lognormal(random, 0.2),
-    "move slowly between 0.5 and 2.5 seconds": (second, random) =>
-      1000 * (1.5 + Math.sin(second / 15)) * lognormal(random, 0.3)
+  /** Latencies, and how much of the time the level may be below four fifths. */
+  const noises: Record<string, readonly [Server["base"], number]> = {
+    "scatter widely": [(_second, random) => 1000 * lognormal(random, 0.5), 0.02],
+    "are either 0.3 or 3 seconds": [(_second, random) => random() < 0.5 ? 300 : 3000, 0.02],
+    "are seldom 3 and mostly 0.3 seconds": [
+      (_second, random) => (random() < 0.2 ? 3000 : 300) * lognormal(random, 0.2),
+      0.02
+    ],
+    // What changes with time looks, for a while, like what changes with the level.
+    "move slowly between 0.5 and 2.5 seconds": [
+      (second, random) => 1000 * (1.5 + Math.sin(second / 15)) * lognormal(random, 0.3),
+      0.1
+    ]
   }
-  for (const [name, base] of Object.entries(noises)) {
+  for (const [name, [base, below]] of Object.entries(noises)) {
     it(`is used, though its latencies ${name}`, () => {
       const runs = observe({ base })
       for (const seen of runs) assert.isAtMost(reaches(seen, 58), 8)
       const after = runs.map((seen) => levels(seen, 10, 150))
       assert.isAtLeast(Math.min(...after.map(mean)), 0.8 * 64)
       assert.isAtLeast(mean(after.flat()), 0.95 * 64)
-      assert.isAtMost(shareBelow(after.flat()), 0.05)
+      assert.isAtMost(shareBelow(after.flat()), below)
     })
   }
 
@@ -205,10 +213,14 @@ describe("the level", () => {
 
   it("forgives one lone refusal in 50 answers", () => {
     const controller = adaptive(16)
-    for (let n = 0; n < 50; n++) controller.success(n, answered(n, 1, false))
-    controller.overloaded(60, refused(55, 16))
+    const answers = (count: number) => {
+      for (let n = 0; n < count; n++) controller.success(0, answered(0, 1, false))
+    }
+    answers(50)
+    controller.overloaded(10, refused(9, 16))
     assert.strictEqual(controller.level, 16)
-    controller.overloaded(70, refused(65, 16))
+    answers(40)
+    controller.overloaded(20, refused(19, 16))
     assert.strictEqual(controller.level, 15)
   })
 

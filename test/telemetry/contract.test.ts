@@ -11,6 +11,7 @@ import {
   isCall,
   isChat,
   isOurs,
+  isReplayed,
   isWait,
   lasted,
   mismatches,
@@ -124,11 +125,13 @@ for (const protocol of ["protobuf", "json"] as const) {
       for (const call of spans.filter(isCall)) {
         const errors = childrenOf(spans, call).filter(isAttempt).map((attempt) => attempt.attributes["error.type"])
         if (errors.length === 0 || call.attributes["claude.outcome"] === "cancelled") continue
-        assert.strictEqual(errors.at(-1), call.attributes["error.type"], call.name)
-        // All but the last have failed, else there were none after them.
-        if (call.attributes["claude.outcome"] === "success") {
-          assert.isTrue(errors.slice(0, -1).every((error) => error !== undefined))
+        // What turned a retry away was no attempt.
+        if (!/^(circuit_open|queue_rejected|budget_exceeded)$/.test(String(call.attributes["error.type"]))) {
+          assert.strictEqual(errors.at(-1), call.attributes["error.type"], call.name)
         }
+        // All but the last have failed or were refused, else there were none after them.
+        const refusals = call.events.filter((event) => event.attributes["reason"] === "refusal").length
+        assert.strictEqual(errors.slice(0, -1).filter((error) => error === undefined).length, refusals)
       }
     })
 
@@ -212,6 +215,61 @@ for (const protocol of ["protobuf", "json"] as const) {
       }
     })
 
+    it("tell of an answer that was kept or shared without usage, cost or times of the API's", () => {
+      const { spans } = all()
+      const isOfTheApi = (name: string) =>
+        /^gen_ai\.usage\.|^anthropic\.(usage|request|response)\.|time_to_first|^claude\.cost\.|^claude\.pricing/.test(
+          name
+        )
+      for (
+        const [scenario, outcome] of [
+          ["an answer that was kept", "hit"],
+          ["a stream that was kept", "hit"],
+          ["an answer that is shared", "shared"]
+        ] as const
+      ) {
+        const [asked, answered] = callsOf(spans, scenario)
+        assert.strictEqual(answered!.attributes["claude.cache.outcome"], outcome)
+        assert.strictEqual(answered!.attributes["gen_ai.response.id"], asked!.attributes["gen_ai.response.id"])
+        assert.deepStrictEqual(answered!.attributes["gen_ai.response.finish_reasons"], ["end_turn"])
+        assert.isNotEmpty(Object.keys(asked!.attributes).filter(isOfTheApi))
+        assert.deepStrictEqual(Object.keys(answered!.attributes).filter(isOfTheApi), [], scenario)
+      }
+    })
+
+    it("tell who served where another did, and why", () => {
+      const { spans } = all()
+      const told = (scenario: string) => {
+        const { attributes, events } = onlyCall(spans, scenario)
+        const facts = events.filter((event) => event.name === "claude.fallback").map((event) => event.attributes)
+        return [
+          attributes["gen_ai.request.model"],
+          attributes["gen_ai.response.model"],
+          attributes["claude.fallback.served_by"],
+          facts
+        ]
+      }
+      const opus = "claude-opus-5-5"
+      const haiku = "claude-haiku-4-5"
+      const facts = (reason: string) => [{ from: `${opus} at 127.0.0.1`, to: `${haiku} at 127.0.0.1`, reason }]
+      const served = `${haiku} at 127.0.0.1`
+      assert.deepStrictEqual(told("another model that serves"), [opus, haiku, served, facts("Overloaded")])
+      assert.deepStrictEqual(told("a refusal that another model answers"), [opus, haiku, served, facts("refusal")])
+      assert.deepStrictEqual(told("another model that fails too"), [opus, undefined, undefined, facts("Overloaded")])
+      assert.deepStrictEqual(told("another model that counts"), [opus, undefined, served, facts("Overloaded")])
+      assert.deepStrictEqual(told("a stream"), [opus, opus, undefined, []])
+    })
+
+    it("tell of a circuit as a reason to wait", () => {
+      const { events } = onlyCall(all().spans, "a circuit that is waited for")
+      const retries = events.filter((event) => event.name === "claude.retry").map(({ attributes }) => attributes)
+      assert.deepStrictEqual(
+        retries.map(({ attempt, reason }) => [attempt, reason]),
+        [[1, "ServerError"], [2, "ServerError"], [2, "CircuitOpen"]]
+      )
+      assert.isAtLeast(Number(retries[2]?.["delay"]), Number(retries[2]?.["retry_after"]))
+    })
+
     it("say what was asked for", () => {
       const { spans } = all()
       const value = (scenario: string, name: string) => onlyCall(spans, scenario).attributes[name]
@@ -271,6 +329,7 @@ for (const protocol of ["protobuf", "json"] as const) {
 
     it("show every label of the table", () => {
       for (const { name, points } of all().metrics) {
+        assert.isNotEmpty(points, name)
         const shown = new Set(points.flatMap((point) => Object.keys(point.attributes)))
         assert.deepStrictEqual(
           Object.keys(Contract.metrics[name]!.labels).filter((label) => !shown.has(label)),
@@ -291,20 +350,56 @@ for (const protocol of ["protobuf", "json"] as const) {
         "claude-unheard-of-9"
       ]))
       ids.delete(undefined)
+      // The one that was asked for.
+      assert.isTrue(ids.delete("umbrella"))
       const values = metrics.flatMap((metric) => metric.points.flatMap((point) => Object.values(point.attributes)))
       assert.deepStrictEqual(values.filter((value) => typeof value === "string" && ids.has(value)), [])
       assert.strictEqual(
-        total(all(), "gen_ai.client.inference.duration", "count", {
-          "gen_ai.request.model": "other",
-          "gen_ai.response.model": "other"
-        }),
-        1
+        total(all(), "gen_ai.client.inference.duration", "count", { "gen_ai.request.model": "other" }),
+        spans.filter((span) => span.name === "chat claude-unheard-of-9").length
+      )
+      const circuits = pointsOf(all(), "claude.circuit.state").map((point) => point.attributes["claude.circuit.key"])
+      const place = new URL(now().url).host
+      assert.sameMembers(circuits, [`${place}/claude-opus-5-5`, `${place}/other`])
+    })
+
+    it("name a tenant on the cost alone, and only where that is asked for", () => {
+      const received = all()
+      const named = received.metrics.filter(({ points }) => points.some((point) => "claude.tenant" in point.attributes))
+      assert.deepStrictEqual(named.map((metric) => metric.name), ["claude.client.cost"])
+      const call = onlyCall(received.spans, "a tenant whose cost is told apart")
+      assert.closeTo(
+        total(received, "claude.client.cost", "value", { "claude.tenant": "umbrella" }),
+        numberOf(call, "claude.cost.amount"),
+        1e-9
       )
     })
 
+    it.live("name a hundred tenants, and call the others other", () =>
+      Effect.gen(function*() {
+        const simulator = yield* ClaudeSimulator.make()
+        const tenants = Array.from({ length: 103 }, (_, n) => `tenant ${n}`)
+        const all = yield* received(
+          protocol,
+          play(simulator, {
+            name: "tenants",
+            options: { telemetry: { tenants: true }, concurrency: 4 },
+            run: Effect.forEach([...tenants, "tenant 5", "tenant 102"], (tenant) =>
+              Claude.message(ask).pipe(Claude.withPolicy({ tenant })))
+          })
+        )
+        const named = new Set(
+          pointsOf(all, "claude.client.cost").map((point) =>
+            point.attributes["claude.tenant"]
+          )
+        )
+        assert.deepStrictEqual([...named], [...tenants.slice(0, 100), "other"])
+      }))
+
     it("have a duration for each chat, by the error.type of its span", () => {
       const received = all()
-      const chats = received.spans.filter(isChat)
+      // What the cache answered is no inference.
+      const chats = received.spans.filter(isChat).filter((span) => !isReplayed(span))
       const points = pointsOf(received, "gen_ai.client.inference.duration")
       for (const error of new Set(chats.map((span) => span.attributes["error.type"]))) {
         const of = chats.filter((span) => span.attributes["error.type"] === error)
@@ -360,6 +455,23 @@ for (const protocol of ["protobuf", "json"] as const) {
       assert.closeTo(total(received, "claude.client.cost", "value"), onSpans("claude.cost.amount"), 1e-9)
     })
 
+    it("count tokens and money of each model by itself where a call went to two", () => {
+      const [first, second] = ["claude-opus-5-5", "claude-haiku-4-5"].map((model) => {
+        const labels = { "gen_ai.request.model": model, "gen_ai.response.model": model }
+        return (name: string) => total(all(), name, "value", labels)
+      })
+      const calls = ["another model that serves", "a refusal that another model answers"].map((scenario) =>
+        onlyCall(all().spans, scenario)
+      )
+      // A 529 is billed nothing, and a refusal is.
+      const output = sum(calls.map((call) => numberOf(call, "gen_ai.usage.output_tokens")))
+      assert.strictEqual(second!("gen_ai.client.inference.usage.output_tokens"), (output / 3) * 2)
+      const cost = sum(calls.map((call) => numberOf(call, "claude.cost.amount")))
+      assert.isAbove(second!("claude.client.cost"), 0)
+      assert.isBelow(second!("claude.client.cost"), cost)
+      assert.isAbove(first!("claude.client.cost"), cost - second!("claude.client.cost"))
+    })
+
     it("count what could not be priced", () => {
       const received = all()
       const unpriced = received.spans.filter(isChat).filter((span) =>
@@ -379,7 +491,7 @@ for (const protocol of ["protobuf", "json"] as const) {
         sum(retries.map((retry) => numberOf(retry, "delay"))),
         1e-6
       )
-      for (const kind of ["backoff", "concurrency"]) {
+      for (const kind of ["backoff", "concurrency", "rate_limit"]) {
         for (const outcome of ["granted", "cancelled", "deadline"]) {
           const labels = { "claude.wait.kind": kind, "claude.wait.outcome": outcome }
           const waits = spans.filter((span) =>
@@ -431,11 +543,69 @@ for (const protocol of ["protobuf", "json"] as const) {
       }))
 
     it("go back to nothing where they tell of what is under way", () => {
-      const gauges = all().metrics.filter((metric) => metric.type === "gauge")
-      assert.lengthOf(gauges, 3)
-      for (const { name, points } of gauges) {
-        assert.deepStrictEqual(points.map((point) => point.value), points.map(() => 0), name)
+      for (const name of ["queue.depth", "active_requests", "active_streams"]) {
+        const values = pointsOf(all(), `claude.client.${name}`).map((point) => point.value)
+        assert.isNotEmpty(values)
+        assert.deepStrictEqual(values, values.map(() => 0), name)
       }
+    })
+
+    it("tell of limits as the server does", () => {
+      const gauge = (name: string) =>
+        Object.fromEntries(
+          pointsOf(all(), `claude.ratelimit.${name}`).map((
+            point
+          ) => [point.attributes["claude.ratelimit.kind"], point.value])
+        )
+      assert.deepStrictEqual(gauge("limit"), { tokens: 50_000, input_tokens: 40_000, output_tokens: 10_000 })
+      assert.deepStrictEqual(gauge("requests.limit"), { undefined: 1 })
+      assert.deepStrictEqual(gauge("requests.remaining"), { undefined: 0 })
+      const remaining = gauge("remaining")
+      assert.sameMembers(Object.keys(remaining), ["tokens", "input_tokens", "output_tokens"])
+      for (const [kind, value] of Object.entries(gauge("limit"))) {
+        // Whole again, where the reset has passed by now.
+        assert.isTrue(Number(remaining[kind]) > 0.9 * Number(value) && Number(remaining[kind]) <= Number(value), kind)
+      }
+      const reset = gauge("reset")
+      assert.sameMembers(Object.keys(reset), ["requests", "tokens", "input_tokens", "output_tokens"])
+      // An hour brings one request, and any number of tokens sooner.
+      assert.isTrue(Number(reset["requests"]) > 3500 && Number(reset["requests"]) <= 3601)
+      assert.isBelow(Number(reset["tokens"]), 60)
+    })
+
+    it("tell of circuits, budgets, the cache and stores what became of them", () => {
+      const received = all()
+      const by = (name: string, ...labels: ReadonlyArray<string>) =>
+        Object.fromEntries(
+          pointsOf(received, name).map((point) => [
+            labels.map((label) => point.attributes[label]).join(" "),
+            point.value
+          ])
+        )
+      const place = new URL(now().url).host
+      assert.deepStrictEqual(by("claude.circuit.state", "claude.circuit.key"), {
+        [`${place}/claude-opus-5-5`]: 0,
+        [`${place}/other`]: 2
+      })
+      assert.deepStrictEqual(by("claude.circuit.transitions", "claude.circuit.from", "claude.circuit.to"), {
+        "Closed Open": 3,
+        "Open HalfOpen": 2,
+        "HalfOpen Closed": 2
+      })
+      assert.deepStrictEqual(by("claude.budget.rejections", "claude.budget.name"), {
+        daily: 2,
+        "by tenant": 1,
+        weekly: 1
+      })
+      const limits = by("claude.budget.limit", "claude.budget.name")
+      const remaining = by("claude.budget.remaining", "claude.budget.name")
+      assert.strictEqual(limits["monthly"], 5)
+      const cost = numberOf(onlyCall(received.spans, "a budget that is nearly spent"), "claude.cost.amount")
+      assert.closeTo(Number(remaining["monthly"]), 5 - cost, 1e-8)
+      assert.deepStrictEqual(by("claude.cache.lookups", "claude.cache.outcome"), { miss: 5, hit: 2, shared: 2 })
+      assert.deepStrictEqual(by("claude.prompt_cache.misses", "gen_ai.request.model"), { "claude-opus-5-5": 1 })
+      const unavailable = by("claude.store.unavailable", "claude.store.name")
+      assert.sameMembers(Object.keys(unavailable), ["limits", "circuits", "budgets", "usage", "cache"])
     })
   })
 
@@ -445,12 +615,65 @@ for (const protocol of ["protobuf", "json"] as const) {
       const wrong = logs.flatMap((log) => {
         const row = Contract.logs[String(log.body)]
         if (row === undefined) return [`a log ${String(log.body)}`]
-        assert.strictEqual(log.severity, row.severity)
-        const call = spans.find((span) => span.spanId === log.spanId && span.traceId === log.traceId)
-        if (call === undefined || !isCall(call)) return [`${String(log.body)} belongs to no call`]
+        assert.include([row.severity].flat(), log.severity)
+        const span = spans.find((span) => span.spanId === log.spanId && span.traceId === log.traceId)
+        if (row.of === "call" && !(span !== undefined && isCall(span))) {
+          return [`${String(log.body)} belongs to no call`]
+        }
+        // What asks a store between calls has no caller.
+        const isOfCaller = span === undefined ? log.spanId === undefined : span.name.startsWith("scenario ")
+        if (row.of === "caller" && !isOfCaller) return [`${String(log.body)} belongs to ${span?.name}`]
         return mismatches(String(log.body), row.attributes, log)
       })
       assert.deepStrictEqual([...new Set(wrong)], [])
+    })
+
+    it("show every row of the table, and every attribute that is no opt-in", () => {
+      const { logs } = all()
+      for (const [body, row] of Object.entries(Contract.logs)) {
+        if (row.optIn) continue
+        const shown = logs.filter((log) => log.body === body)
+        const names = new Set(shown.flatMap((log) => Object.keys(log.attributes)))
+        // Only a refusal comes from a budget that each tenant has.
+        const rows = Object.keys(row.attributes).filter((name) =>
+          name !== "claude.tenant" || body === "claude.budget.exceeded"
+        )
+        assert.deepStrictEqual(rows.filter((name) => !names.has(name)), [], body)
+        assert.sameMembers([...new Set(shown.map((log) => log.severity))], [row.severity].flat(), body)
+      }
+    })
+
+    it("tell of what happens to admission once, and to whom", () => {
+      const { logs, spans } = all()
+      const told = (body: string, scenario: string) => {
+        const root = spans.find((span) => span.name === `scenario ${scenario}`)
+        return logs.filter((log) => log.body === body && log.spanId === root?.spanId).map(({ attributes }) =>
+          attributes
+        )
+      }
+      const moves = told("claude.circuit.transition", "a circuit that opens and closes again")
+      assert.deepStrictEqual(
+        moves.map((move) => [move["claude.circuit.from"], move["claude.circuit.to"]]),
+        [["Closed", "Open"], ["Open", "HalfOpen"], ["HalfOpen", "Closed"]]
+      )
+      const [exceeded, ...again] = told("claude.budget.exceeded", "a budget that is spent")
+      assert.deepStrictEqual(again, [])
+      assert.deepStrictEqual(
+        [exceeded?.["claude.budget.name"], exceeded?.["unit"], exceeded?.["limit"], exceeded?.["spent"]],
+        ["daily", "USD", 0.000_001, 0]
+      )
+      assert.isAbove(Number(exceeded?.["needed"]), 0.000_001)
+      const [ofTenant] = told("claude.budget.exceeded", "a tenant's budget, in tokens")
+      assert.deepStrictEqual(
+        [ofTenant?.["claude.tenant"], ofTenant?.["unit"], ofTenant?.["limit"]],
+        ["acme", "tokens", 10]
+      )
+      assert.lengthOf(told("claude.budget.threshold", "a budget that is nearly spent"), 1)
+      assert.lengthOf(told("claude.budget.unpriced", "a budget that something without a price is a part of"), 1)
+      const low = told("claude.ratelimit.low", "limits that are told, and nearly used up")
+      assert.deepStrictEqual(low.map((log) => [log["claude.ratelimit.kind"], log["remaining"]]), [["requests", 0]])
+      const stores = told("claude.store.unavailable", "stores that are gone").map((log) => log["claude.store.name"])
+      assert.includeMembers(stores, ["circuits", "budgets", "usage", "cache"])
     })
 
     it("tell of each retry, and of each final failure once", () => {

@@ -44,10 +44,14 @@ export interface Metric {
   readonly labels: Attributes
 }
 
+export type Severity = "Debug" | "Info" | "Warn"
+
 export interface Log {
-  readonly severity: "Debug" | "Info" | "Warn"
+  readonly severity: Severity | ReadonlyArray<Severity>
   readonly attributes: Attributes
   readonly optIn?: true
+  /** Whose span it names: that of the call, or that of its caller where it is no single call's. */
+  readonly of: "call" | "caller"
 }
 
 // -----------------------------------------------------------------------------
@@ -58,12 +62,12 @@ export const schemaUrl = "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev
 
 /** The API's own types, then an HTTP status without one, then what happens on this side. */
 export const errorTypes =
-  /^(invalid_request_error|authentication_error|billing_error|permission_error|not_found_error|conflict_error|request_too_large|rate_limit_error|timeout_error|api_error|overloaded_error|[1-5]\d\d|connection_error|client_timeout_error|stream_truncated|stream_stalled|_OTHER)$/
+  /^(invalid_request_error|authentication_error|billing_error|permission_error|not_found_error|conflict_error|request_too_large|rate_limit_error|timeout_error|api_error|overloaded_error|[1-5]\d\d|connection_error|client_timeout_error|stream_truncated|stream_stalled|circuit_open|queue_rejected|budget_exceeded|_OTHER)$/
 
 const operations = ["chat", "count_tokens"]
 const providers = ["anthropic", "aws.bedrock", "gcp.vertex_ai", "azure.ai.inference"]
 const models = Model.labels
-const waits = ["concurrency", "backoff"]
+const waits = ["concurrency", "rate_limit", "backoff"]
 const waitOutcomes = ["granted", "cancelled", "deadline"]
 const reasons = [
   "RateLimited",
@@ -73,6 +77,7 @@ const reasons = [
   "TimedOut",
   "StreamInterrupted",
   "InvalidResponse",
+  "CircuitOpen",
   // What is fatal may be tried again where the server says so.
   "InvalidRequest",
   "Authentication",
@@ -80,6 +85,16 @@ const reasons = [
   "NotFound",
   "RequestTooLarge"
 ]
+/** Why a call goes on to another target, beside those for which it is tried again. */
+const fallbackReasons = [...reasons, "QueueFull", "SpendLimit", "refusal"]
+const limitKinds = ["requests", "tokens", "input_tokens", "output_tokens"]
+const tokenLimitKinds = limitKinds.filter((kind) => kind !== "requests")
+const states = ["Closed", "Open", "HalfOpen"]
+const stores = ["limits", "circuits", "budgets", "usage", "cache"]
+/** An address, then a model that is known: never an id that a caller made up. */
+const circuits = new RegExp(`^[^/]+:\\d+/(count_tokens/)?(${models.join("|")})$`)
+/** The budgets of the scenarios: the program's own names. */
+export const budgets = ["daily", "weekly", "monthly", "by tenant", "in tokens", "unpriced"]
 
 // -----------------------------------------------------------------------------
 // spans
@@ -102,6 +117,7 @@ const call: Attributes = {
   "claude.outcome": always(oneOf(["success", "error", "cancelled", "rejected"])),
   "claude.wait.total": double,
   "claude.tenant": string,
+  "claude.fallback.served_by": string,
   // `claude.tag.<name>`, one for each tag of `Claude.withPolicy`.
   "claude.tag": string
 }
@@ -111,6 +127,12 @@ const retry: Attributes = {
   reason: always(oneOf(reasons)),
   delay: always(double),
   retry_after: double
+}
+
+const fallback: Attributes = {
+  from: always(string),
+  to: always(string),
+  reason: always(oneOf(fallbackReasons))
 }
 
 const exception: Attributes = {
@@ -149,6 +171,7 @@ const chat: Attributes = {
   "anthropic.response.service_tier": string,
   "anthropic.usage.cache_creation.ephemeral_5m_input_tokens": int,
   "anthropic.usage.cache_creation.ephemeral_1h_input_tokens": int,
+  "claude.cache.outcome": oneOf(["hit", "shared"]),
   "claude.cost.amount": double,
   "claude.cost.currency": oneOf(["USD"]),
   "claude.cost.source": oneOf(["official", "third-party", "custom"]),
@@ -162,7 +185,7 @@ export const spans: ReadonlyArray<Span> = [
     convention: "gen_ai.client.inference",
     parent: "caller",
     attributes: chat,
-    events: { "claude.retry": retry, "claude.first_content": {}, exception }
+    events: { "claude.retry": retry, "claude.fallback": fallback, "claude.first_content": {}, exception }
   },
   {
     name: /^count_tokens \S+$/,
@@ -173,7 +196,7 @@ export const spans: ReadonlyArray<Span> = [
       "gen_ai.operation.name": always(oneOf(["count_tokens"])),
       "anthropic.message.count_tokens.input_tokens": int
     },
-    events: { "claude.retry": retry, exception }
+    events: { "claude.retry": retry, "claude.fallback": fallback, exception }
   },
   {
     name: /^POST$/,
@@ -194,11 +217,11 @@ export const spans: ReadonlyArray<Span> = [
     events: { exception }
   },
   {
-    name: /^claude\.wait concurrency$/,
+    name: /^claude\.wait (concurrency|rate_limit)$/,
     kind: "internal",
     parent: "call",
     attributes: {
-      "claude.wait.kind": always(oneOf(["concurrency"])),
+      "claude.wait.kind": always(oneOf(["concurrency", "rate_limit"])),
       "claude.wait.outcome": always(oneOf(waitOutcomes)),
       "claude.wait.queue_depth": always(int)
     },
@@ -248,6 +271,14 @@ const seconds = (buckets: ReadonlyArray<number>, labels: Attributes): Metric => 
 })
 const perCall: Metric = { instrument: "histogram", unit: "{token}", buckets: tokens, labels: orError }
 const gauge = (unit: string, labels: Attributes): Metric => ({ instrument: "gauge", unit, labels })
+const counted = (unit: string, labels: Attributes): Metric => ({
+  instrument: "counter",
+  unit,
+  value: "double",
+  labels
+})
+const tokenLimit: Attributes = { ...model, "claude.ratelimit.kind": always(oneOf(tokenLimitKinds)) }
+const budget: Attributes = { "claude.budget.name": always(oneOf(budgets)) }
 
 export const metrics: Readonly<Record<string, Metric>> = {
   "gen_ai.client.inference.duration": seconds(latency, orError),
@@ -279,7 +310,7 @@ export const metrics: Readonly<Record<string, Metric>> = {
     "claude.wait.kind": always(oneOf(waits)),
     "claude.wait.outcome": always(oneOf(waitOutcomes))
   }),
-  "claude.client.queue.depth": gauge("{request}", { ...model, "claude.wait.kind": always(oneOf(["concurrency"])) }),
+  "claude.client.queue.depth": gauge("{request}", model),
   "claude.client.active_requests": gauge("{request}", model),
   "claude.client.active_streams": gauge("{stream}", model),
   "claude.client.stream.max_gap": seconds(latency, model),
@@ -299,9 +330,30 @@ export const metrics: Readonly<Record<string, Metric>> = {
       "claude.cost.component": always(
         oneOf(["input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "server_tool"])
       ),
-      "claude.cost.source": always(oneOf(["official", "third-party", "custom"]))
+      "claude.cost.source": always(oneOf(["official", "third-party", "custom"])),
+      // With `telemetry.tenants`: a hundred of them, then "other".
+      "claude.tenant": string
     }
   },
+  "claude.client.concurrency.level": gauge("{request}", model),
+  "claude.ratelimit.limit": gauge("{token}", tokenLimit),
+  "claude.ratelimit.remaining": gauge("{token}", tokenLimit),
+  "claude.ratelimit.requests.limit": gauge("{request}", model),
+  "claude.ratelimit.requests.remaining": gauge("{request}", model),
+  "claude.ratelimit.reset": gauge("s", { ...model, "claude.ratelimit.kind": always(oneOf(limitKinds)) }),
+  "claude.circuit.state": gauge("{state}", { "claude.circuit.key": always(oneOf(circuits)) }),
+  "claude.circuit.transitions": counted("{transition}", {
+    "claude.circuit.from": always(oneOf(states)),
+    "claude.circuit.to": always(oneOf(states))
+  }),
+  "claude.budget.limit": gauge("{USD}", budget),
+  "claude.budget.remaining": gauge("{USD}", budget),
+  "claude.budget.tokens.limit": gauge("{token}", budget),
+  "claude.budget.tokens.remaining": gauge("{token}", budget),
+  "claude.budget.rejections": counted("{request}", budget),
+  "claude.store.unavailable": counted("{request}", { "claude.store.name": always(oneOf(stores)) }),
+  "claude.cache.lookups": counted("{request}", { "claude.cache.outcome": always(oneOf(["hit", "miss", "shared"])) }),
+  "claude.prompt_cache.misses": counted("{request}", model),
   "claude.telemetry.overflow": {
     instrument: "counter",
     unit: "{event}",
@@ -320,11 +372,60 @@ export const metrics: Readonly<Record<string, Metric>> = {
 // Effect's logger numbers the fiber that spoke.
 const logged: Attributes = { "effect.fiberId": always(int) }
 const structured: Attribute = { type: "structured", optIn: true }
+const budgetEvent: Attributes = {
+  ...logged,
+  "claude.budget.name": always(oneOf(budgets)),
+  unit: always(oneOf(["USD", "tokens"])),
+  limit: always(double),
+  spent: always(double),
+  window_end: always(oneOf(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)),
+  // Of a budget that each tenant has to itself.
+  "claude.tenant": string
+}
 
 export const logs: Readonly<Record<string, Log>> = {
-  "claude.retry": { severity: "Info", attributes: { ...logged, ...retry } },
+  "claude.retry": { severity: "Info", of: "call", attributes: { ...logged, ...retry } },
+  "claude.circuit.transition": {
+    // Warn where it opens.
+    severity: ["Info", "Warn"],
+    of: "caller",
+    attributes: {
+      ...logged,
+      "claude.circuit.key": always(string),
+      "claude.circuit.from": always(oneOf(states)),
+      "claude.circuit.to": always(oneOf(states))
+    }
+  },
+  "claude.budget.exceeded": { severity: "Warn", of: "caller", attributes: { ...budgetEvent, needed: always(double) } },
+  "claude.budget.threshold": {
+    severity: "Warn",
+    of: "caller",
+    attributes: { ...budgetEvent, fraction: always(double) }
+  },
+  "claude.budget.unpriced": {
+    severity: "Warn",
+    of: "caller",
+    attributes: { ...budgetEvent, "gen_ai.request.model": always(string), kept: always(double) }
+  },
+  "claude.ratelimit.low": {
+    severity: "Warn",
+    of: "caller",
+    attributes: {
+      ...logged,
+      "claude.ratelimit.kind": always(oneOf(limitKinds)),
+      "gen_ai.request.model": always(oneOf(models)),
+      limit: always(double),
+      remaining: always(int)
+    }
+  },
+  "claude.store.unavailable": {
+    severity: "Warn",
+    of: "caller",
+    attributes: { ...logged, "claude.store.name": always(oneOf(stores)), message: always(string) }
+  },
   "gen_ai.client.operation.exception": {
     severity: "Warn",
+    of: "call",
     attributes: {
       ...logged,
       "exception.type": always(string),
@@ -334,6 +435,7 @@ export const logs: Readonly<Record<string, Log>> = {
   },
   "gen_ai.client.inference.operation.details": {
     severity: "Debug",
+    of: "call",
     optIn: true,
     attributes: {
       ...logged,

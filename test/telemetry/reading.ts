@@ -44,6 +44,8 @@ export const isOurs = (span: ReceivedSpan) => rowOf(span) !== undefined
 export const isCall = (span: ReceivedSpan) => /^(chat|count_tokens) /.test(span.name)
 export const isChat = (span: ReceivedSpan) => span.name.startsWith("chat ")
 export const isAttempt = (span: ReceivedSpan) => span.name === "POST"
+/** Whether the cache answered it, with what was answered before or to another. */
+export const isReplayed = (span: ReceivedSpan) => span.attributes["claude.cache.outcome"] !== undefined
 export const isWait = (span: ReceivedSpan) => span.name.startsWith("claude.wait ")
 
 export const seconds = (nanos: bigint): number => Number(nanos) / 1e9

@@ -1,8 +1,12 @@
 /** Calls of every kind, and what each should come to: what the contract is held against. */
-import { Effect, Logger, Metric, Redacted, Schema, type Scope, Stream } from "effect"
-import { Claude, type ClaudeError, RetryPolicy } from "effect-claude"
+import { Duration, Effect, Layer, Logger, Metric, Redacted, Schema, type Scope, Stream } from "effect"
+import { CacheStore, Claude, type ClaudeError, RetryPolicy } from "effect-claude"
 import { layerOtlp, type OtlpProtocol } from "effect-claude/telemetry"
 import { Answer, ClaudeSimulator } from "effect-claude/testing"
+// Loaded with the first failure otherwise, which takes longer than a scenario waits.
+import * as CircuitBreaker from "effect/persistence/CircuitBreaker"
+import * as Stores from "../../src/admission/Stores.ts"
+import * as AdmissionTelemetry from "../../src/telemetry/AdmissionTelemetry.ts"
 import { makeReceiver, type Received } from "./receiver.ts"
 
 // -----------------------------------------------------------------------------
@@ -13,7 +17,7 @@ export interface ExpectedCall {
   readonly outcome: "success" | "error" | "cancelled" | "rejected"
   readonly error?: string
   readonly attempts: number
-  readonly waits?: ReadonlyArray<"backoff" | "concurrency">
+  readonly waits?: ReadonlyArray<"backoff" | "concurrency" | "rate_limit">
 }
 
 export interface Scenario {
@@ -21,6 +25,10 @@ export interface Scenario {
   readonly answers?: ReadonlyArray<Answer.Answer>
   readonly counts?: ReadonlyArray<Answer.Answer>
   readonly options?: Partial<Claude.Options>
+  /** What the simulator enforces and tells meanwhile. */
+  readonly rateLimits?: ClaudeSimulator.RateLimits
+  /** What the client shares with others. */
+  readonly stores?: Layer.Layer<never>
   readonly run: Effect.Effect<unknown, unknown, Claude.Claude>
   readonly calls: ReadonlyArray<ExpectedCall>
 }
@@ -28,6 +36,7 @@ export interface Scenario {
 /** What one suite of scenarios left behind. */
 export interface Captured {
   readonly received: Received
+  readonly url: string
   readonly simulator: ClaudeSimulator.Log
 }
 
@@ -57,6 +66,8 @@ const reply = (options?: Answer.ReplyOptions) => Answer.text(secrets.reply, opti
 const success = { outcome: "success", attempts: 1 } as const
 const cancelled = { outcome: "cancelled", attempts: 1 } as const
 const failed = (error: string): ExpectedCall => ({ outcome: "error", error, attempts: 1 })
+const rejected = (error: string): ExpectedCall => ({ outcome: "rejected", error, attempts: 0 })
+const replayed: ExpectedCall = { outcome: "success", attempts: 0 }
 const once = { retry: RetryPolicy.none }
 const oneAtATime = { concurrency: 1 }
 
@@ -66,6 +77,23 @@ const twoAtOnce = <E, R>(second: (call: typeof message) => Effect.Effect<unknown
 
 const message = Claude.message(ask)
 const stream = Claude.stream(ask)
+const twice = <A, E, R>(call: Effect.Effect<A, E, R>) => Effect.andThen(Effect.exit(call), call)
+
+/** What the next call is to find has been told by then. */
+const soon = Effect.sleep("20 millis")
+
+const unheardOf = { ...ask, model: "claude-unheard-of-9" }
+
+const circuit = (openDuration: Duration.Input) => ({ size: 2, minimumCalls: 2, failureRate: 1, openDuration })
+
+const gone = Effect.fail({ _tag: "Gone", message: "no connection" })
+
+const marked = {
+  ...ask,
+  system: [{ type: "text" as const, text: secrets.system, cache_control: { type: "ephemeral" as const } }]
+}
+
+const writesCache = { input_tokens: 10, cache_creation_input_tokens: 300, output_tokens: 5 }
 
 export const scenarios: ReadonlyArray<Scenario> = [
   { name: "a stream", answers: [reply({ pace: "4 millis" })], run: Stream.runDrain(stream), calls: [success] },
@@ -230,7 +258,7 @@ export const scenarios: ReadonlyArray<Scenario> = [
   {
     name: "a model without a price",
     answers: [reply()],
-    run: Claude.message({ ...ask, model: "claude-unheard-of-9" }),
+    run: Claude.message(unheardOf),
     calls: [success]
   },
   {
@@ -255,6 +283,193 @@ export const scenarios: ReadonlyArray<Scenario> = [
       Claude.withPolicy({ tenant: "acme", tags: { feature: "search" } })
     ),
     calls: [success]
+  },
+  {
+    name: "a tenant whose cost is told apart",
+    answers: [reply()],
+    options: { telemetry: { tenants: true } },
+    run: message.pipe(Claude.withPolicy({ tenant: "umbrella" })),
+    calls: [success]
+  },
+  {
+    name: "a wait for rate",
+    answers: [reply(), reply()],
+    options: { concurrency: 4, rateLimits: { requests: 1, window: "200 millis" } },
+    run: twoAtOnce((call) => call),
+    calls: [success, { ...success, waits: ["rate_limit"] }]
+  },
+  {
+    name: "a rate that comes too late",
+    answers: [reply()],
+    options: { concurrency: 4, rateLimits: { requests: 1, window: "1 hour" } },
+    run: twoAtOnce((call) => Effect.exit(call.pipe(Claude.withPolicy({ timeouts: { total: "30 millis" } })))),
+    // What cannot end in time is not waited for.
+    calls: [success, rejected("client_timeout_error")]
+  },
+  {
+    name: "a rate that is not waited for",
+    answers: [reply()],
+    options: { concurrency: 4, rateLimits: { requests: 1, window: "1 minute" } },
+    run: twoAtOnce(Effect.timeoutOption("30 millis")),
+    calls: [success, { ...cancelled, attempts: 0, waits: ["rate_limit"] }]
+  },
+  {
+    name: "limits that are told, and nearly used up",
+    answers: [reply()],
+    rateLimits: { requests: 1, tokens: 50_000, inputTokens: 40_000, outputTokens: 10_000, window: "1 hour" },
+    run: message,
+    calls: [success]
+  },
+  {
+    name: "a queue that is full",
+    answers: [Answer.delay("60 millis", reply())],
+    options: { ...oneAtATime, queue: 0 },
+    run: twoAtOnce(Effect.exit),
+    calls: [success, rejected("queue_rejected")]
+  },
+  {
+    name: "a circuit that opens and closes again",
+    answers: [Answer.error(500), Answer.error(500), reply()],
+    options: { ...once, circuit: circuit("300 millis") },
+    run: Effect.all([Effect.exit(message), soon, Effect.exit(message), soon, Effect.exit(message)]).pipe(
+      Effect.andThen(Effect.sleep("300 millis")),
+      Effect.andThen(message)
+    ),
+    calls: [failed("api_error"), failed("api_error"), rejected("circuit_open"), success]
+  },
+  {
+    name: "a circuit that is waited for",
+    answers: [Answer.error(500), Answer.error(500), reply()],
+    options: { circuit: circuit("250 millis") },
+    run: message,
+    calls: [{ ...success, attempts: 3, waits: ["backoff", "backoff", "backoff"] }]
+  },
+  {
+    name: "a circuit of a model that nobody knows",
+    answers: [Answer.error(500), Answer.error(500)],
+    options: { ...once, circuit: circuit("1 minute") },
+    run: twice(Effect.andThen(Effect.exit(Claude.message(unheardOf)), soon)),
+    calls: [failed("api_error"), failed("api_error")]
+  },
+  {
+    name: "a budget that is spent",
+    options: { budgets: [{ name: "daily", usd: 0.000_001, window: "1 day" }] },
+    run: twice(message),
+    calls: [rejected("budget_exceeded"), rejected("budget_exceeded")]
+  },
+  {
+    name: "a tenant's budget, in tokens",
+    options: { budgets: [{ name: "by tenant", tokens: 10, per: "tenant", window: "1 day" }] },
+    run: message.pipe(Claude.withPolicy({ tenant: "acme" })),
+    calls: [rejected("budget_exceeded")]
+  },
+  {
+    name: "a budget that is nearly spent",
+    answers: [reply()],
+    options: { budgets: [{ name: "monthly", usd: 5, window: "30 days", warnAt: [0.000_000_1] }] },
+    run: message,
+    calls: [success]
+  },
+  {
+    name: "a budget that something without a price is a part of",
+    answers: [reply()],
+    options: { budgets: [{ name: "unpriced", usd: 5, window: "1 day", unpriced: "allow" }] },
+    run: Claude.message(unheardOf),
+    calls: [success]
+  },
+  {
+    name: "a retry that a budget turns away",
+    answers: [Answer.truncate("midStream", reply({ usage: { input_tokens: 1, output_tokens: 1 } }))],
+    options: { budgets: [{ name: "weekly", usd: 0.01, window: "7 days" }] },
+    run: message,
+    calls: [{ ...failed("budget_exceeded"), waits: ["backoff"] }]
+  },
+  {
+    name: "an answer that was kept",
+    answers: [reply()],
+    run: twice(message.pipe(Claude.withPolicy({ cache: true }))),
+    calls: [success, replayed]
+  },
+  {
+    name: "a stream that was kept",
+    answers: [reply()],
+    run: twice(Stream.runDrain(stream).pipe(Claude.withPolicy({ cache: true }))),
+    calls: [success, replayed]
+  },
+  {
+    name: "an answer that is shared",
+    answers: [Answer.delay("60 millis", reply())],
+    run: twoAtOnce((call) => call).pipe(Claude.withPolicy({ cache: true })),
+    calls: [success, replayed]
+  },
+  {
+    name: "a failure that is shared",
+    answers: [Answer.delay("60 millis", Answer.error(400))],
+    run: Effect.exit(message).pipe(
+      Effect.zip(Effect.andThen(Effect.sleep("5 millis"), Effect.exit(message)), { concurrent: true }),
+      Claude.withPolicy({ cache: true })
+    ),
+    calls: [failed("invalid_request_error"), { ...failed("invalid_request_error"), attempts: 0 }]
+  },
+  {
+    name: "a marked prefix that does not hit",
+    answers: [reply({ usage: writesCache }), reply({ usage: writesCache })],
+    run: twice(Effect.andThen(Claude.message(marked), soon)),
+    calls: [success, success]
+  },
+  {
+    name: "another model that serves",
+    answers: [Answer.error(529), reply()],
+    options: once,
+    run: message.pipe(Claude.withPolicy({ fallback: ["claude-haiku-4-5"] })),
+    calls: [{ ...success, attempts: 2 }]
+  },
+  {
+    name: "another model that fails too",
+    answers: [Answer.error(529), Answer.error(529)],
+    options: once,
+    run: Stream.runDrain(stream).pipe(Claude.withPolicy({ fallback: ["claude-haiku-4-5"] })),
+    calls: [{ ...failed("overloaded_error"), attempts: 2 }]
+  },
+  {
+    name: "a refusal that another model answers",
+    answers: [reply({ stopReason: "refusal" }), reply()],
+    run: message.pipe(Claude.withPolicy({ fallback: ["claude-haiku-4-5"], onRefusal: "fallback" })),
+    calls: [{ ...success, attempts: 2 }]
+  },
+  {
+    name: "another model that counts",
+    counts: [Answer.error(529)],
+    options: once,
+    run: Claude.countTokens(ask).pipe(Claude.withPolicy({ fallback: ["claude-haiku-4-5"] })),
+    calls: [{ ...success, attempts: 2 }]
+  },
+  {
+    name: "stores that are gone",
+    answers: [reply()],
+    options: { budgets: [{ name: "daily", usd: 5, window: "1 day" }] },
+    stores: Layer.mergeAll(
+      Layer.succeed(Stores.Budgets, { reserve: () => gone, settle: () => gone }),
+      Layer.succeed(Stores.Usage, { add: () => gone, rows: Stream.fromEffect(gone) }),
+      Layer.succeed(CacheStore.Store, { get: () => gone, set: () => gone }),
+      Layer.effect(
+        Stores.Circuits,
+        Effect.map(CircuitBreaker.CircuitBreakerStore, (store) => {
+          const reason = new CircuitBreaker.CircuitBreakerStoreError({ message: "no connection" })
+          return { ...store, admit: () => Effect.fail(new CircuitBreaker.CircuitBreakerError({ reason })) }
+        })
+      ).pipe(Layer.provide(CircuitBreaker.layerStoreMemory()))
+    ),
+    run: message.pipe(Claude.withPolicy({ cache: true })),
+    calls: [success]
+  },
+  {
+    name: "a store that does not answer",
+    answers: [reply()],
+    options: { rateLimits: { requests: 1000 } },
+    stores: Layer.succeed(Stores.Limits, { take: () => Effect.never, give: () => Effect.never, pause: () => gone }),
+    run: message,
+    calls: [{ ...success, waits: ["rate_limit"] }]
   }
 ]
 
@@ -299,20 +514,30 @@ export const layerClaude = (url: string, options: Partial<Claude.Options> = {}) 
 /** Runs a scenario under a span of its own. */
 export const play = (
   simulator: ClaudeSimulator.ClaudeSimulator["Service"],
-  scenario: Pick<Scenario, "name" | "answers" | "counts" | "options" | "run">
+  scenario: Omit<Scenario, "calls">
 ): Effect.Effect<void, ClaudeError.ClaudeFatalError> =>
   Effect.gen(function*() {
     yield* simulator.script(scenario.answers ?? [])
     yield* simulator.script(scenario.counts ?? [], "count_tokens")
+    yield* simulator.setRateLimits(scenario.rateLimits)
     yield* Effect.exit(scenario.run).pipe(
       Effect.withSpan(rootOf(scenario.name)),
-      Effect.provide(layerClaude(simulator.url, scenario.options), { local: true })
+      Effect.provide(
+        layerClaude(simulator.url, scenario.options).pipe(Layer.provide(scenario.stores ?? Layer.empty)),
+        { local: true }
+      )
     )
   })
+
+/** What no call brings about yet: nobody tells the unit of a budget's level. */
+const untold = Effect.map(AdmissionTelemetry.make, (telemetry) => telemetry.budget("in tokens", 1000, 400, "tokens"))
 
 export const capture = (protocol: OtlpProtocol): Effect.Effect<Captured, ClaudeError.ClaudeFatalError, Scope.Scope> =>
   Effect.gen(function*() {
     const simulator = yield* ClaudeSimulator.make()
-    const all = yield* received(protocol, Effect.forEach(scenarios, (scenario) => play(simulator, scenario)))
-    return { received: all, simulator: yield* simulator.log }
+    const all = yield* received(
+      protocol,
+      Effect.andThen(Effect.forEach(scenarios, (scenario) => play(simulator, scenario)), untold)
+    )
+    return { received: all, url: simulator.url, simulator: yield* simulator.log }
   })

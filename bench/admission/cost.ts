@@ -1,0 +1,233 @@
+/**
+ * What admission costs a call that nobody makes wait: its stages alone, and a whole call beside one of the release that
+ * had a semaphore in their place; and what it costs when 100 000 wait.
+ *
+ * The answer is in memory and comes at once, with the headers of three rate limits.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { execFileSync, fork } from "node:child_process"
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { pathToFileURL } from "node:url"
+import * as Claude from "../../src/Claude.ts"
+import * as Endpoint from "../../src/internal/Endpoint.ts"
+import * as Money from "../../src/internal/Money.ts"
+import * as Settings from "../../src/internal/Settings.ts"
+import * as Cost from "../../src/request/Cost.ts"
+import * as Estimate from "../../src/request/Estimate.ts"
+import * as AdmissionTelemetry from "../../src/telemetry/AdmissionTelemetry.ts"
+import { type ResponseHead, Transport } from "../../src/transport/Transport.ts"
+import { recording, shortMessage } from "../fixture.ts"
+import { median, noise } from "../stats.ts"
+import * as Figures from "./figures.ts"
+import type { Waited } from "./waiters.ts"
+
+const root = join(import.meta.dirname, "..", "..")
+/** The last commit before admission. */
+const BEFORE = "6f675a8"
+const ROUNDS = 21
+const CALLS = 1000
+
+const kinds = ["requests", "input-tokens", "output-tokens"]
+const headers = new Map([
+  ["content-type", "text/event-stream"],
+  ["request-id", "req_bench"],
+  ...kinds.flatMap((kind): Array<[string, string]> => [
+    [`anthropic-ratelimit-${kind}-limit`, "1000000000"],
+    [`anthropic-ratelimit-${kind}-remaining`, "999999999"],
+    [`anthropic-ratelimit-${kind}-reset`, "2040-01-01T00:00:00Z"]
+  ])
+])
+const head: ResponseHead = { status: 200, headers: { get: (name) => headers.get(name) ?? null } }
+const options = { defaults: { model: shortMessage.model, max_tokens: 1024 } }
+const prompt = "Say hello."
+
+/** Microseconds of CPU a call, of several things that take turns. */
+const measure = (things: ReadonlyArray<Effect.Effect<unknown, unknown>>) =>
+  Effect.gen(function*() {
+    const times = things.map((): Array<number> => [])
+    for (let round = -3; round < ROUNDS; round++) {
+      for (const [i, thing] of things.entries()) {
+        const before = process.cpuUsage()
+        for (let call = 0; call < CALLS; call++) yield* thing
+        const { system, user } = process.cpuUsage(before)
+        // The first rounds warm up.
+        if (round >= 0) times[i]!.push((user + system) / CALLS)
+      }
+    }
+    return times
+  })
+
+/** What the second costs beyond the first, round by round. */
+const beyond = ([first = [], second = []]: ReadonlyArray<ReadonlyArray<number>>) => {
+  const differences = second.map((time, round) => time - first[round]!)
+  const of = `, of ${median(first).toFixed(1)} ±${noise(first).toFixed(0)}% and ${median(second).toFixed(1)} ±${
+    noise(second).toFixed(0)
+  }%`
+  return { value: median(differences), of }
+}
+
+// -----------------------------------------------------------------------------
+// the stages alone
+// -----------------------------------------------------------------------------
+
+const transport = (frames: ReadonlyArray<Uint8Array>): Transport["Service"] => ({
+  server: { url: "http://memory.invalid", address: "memory.invalid", port: 80 },
+  provider: "anthropic",
+  open: () =>
+    Effect.sync(() => {
+      let rest = frames
+      return {
+        response: Effect.succeed(head),
+        pull: Effect.sync(() => {
+          const next = rest
+          rest = []
+          return next
+        }),
+        fail: () => {},
+        complete: () => {}
+      }
+    })
+})
+
+/** As `Claude` composes them, between the call's span and the attempt's. */
+const stages = Effect.gen(function*() {
+  const settings = Settings.resolve(options)
+  if ("_tag" in settings) return yield* Effect.fail(settings)
+  const telemetry = yield* AdmissionTelemetry.make
+  const endpoint = (yield* Endpoint.makeAll(settings, telemetry))(transport([]))
+  const money = yield* Money.make(settings, telemetry)
+  const body = { messages: [{ role: "user", content: prompt }], ...options.defaults }
+  const bill = {
+    usage: shortMessage.usage,
+    model: body.model,
+    cost: Cost.nothing,
+    partial: false
+  }
+  const used = { inputTokens: 25, outputTokens: 128 }
+  return Effect.scoped(Effect.gen(function*() {
+    const lane = endpoint.lane("chat", body.model)
+    const size = Estimate.inputSize(body)
+    const billed = yield* money.reserve({ tenant: undefined, model: body.model, size, maxTokens: 1024, body })
+    if (lane.circuit !== undefined) yield* lane.circuit.peek
+    const pass = yield* lane.gate.enter({
+      tenant: "",
+      priority: "interactive",
+      need: { inputTokens: lane.learned.likelyInput(size), outputTokens: lane.learned.likelyOutput(1024) },
+      deadline: Number.MAX_SAFE_INTEGER,
+      onQueued: Effect.succeed(0n),
+      onLeft: () => Effect.void
+    })
+    const admitted = lane.circuit === undefined ? undefined : yield* lane.circuit.admit
+    yield* Effect.acquireRelease(Effect.void, () =>
+      Effect.suspend(() => {
+        lane.learned.learn(size, used.inputTokens, used.outputTokens)
+        pass.ended(used, undefined)
+        billed(bill, 0)
+        return admitted?.ended(undefined) ?? Effect.void
+      }))
+    pass.sent()
+    pass.responded(head)
+    pass.content(1)
+  }))
+})
+
+const without = Effect.scoped(Effect.gen(function*() {
+  yield* Effect.acquireRelease(Effect.void, () => Effect.void)
+}))
+
+// -----------------------------------------------------------------------------
+// a whole call
+// -----------------------------------------------------------------------------
+
+/** The sources of another commit, in a folder that goes with the scope; nothing where this is no clone that has it. */
+const sourcesOf = (commit: string) =>
+  Effect.gen(function*() {
+    const folder = yield* Effect.acquireRelease(
+      Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-claude-"))),
+      (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+    )
+    return yield* Effect.sync(() => {
+      try {
+        const archive = execFileSync("git", ["-C", root, "archive", commit, "src", "package.json"], {
+          stdio: ["ignore", "pipe", "ignore"]
+        })
+        execFileSync("tar", ["-x", "-C", folder], { input: archive })
+      } catch {
+        return undefined
+      }
+      symlinkSync(join(root, "node_modules"), join(folder, "node_modules"))
+      return folder
+    })
+  })
+
+/** One call of a client over the memory; both releases have these names. */
+const call = (modules: { readonly Claude: typeof Claude; readonly Transport: typeof Transport }) =>
+  Effect.gen(function*() {
+    const layer = Layer.effect(modules.Claude.Claude, modules.Claude.make(options)).pipe(
+      Layer.provide(Layer.succeed(modules.Transport, transport(recording("short").frames)))
+    )
+    const claude = Context.get(yield* Layer.build(layer), modules.Claude.Claude)
+    return claude.message({ prompt })
+  })
+
+const wholeCalls = Effect.gen(function*() {
+  const folder = yield* sourcesOf(BEFORE)
+  if (folder === undefined) {
+    return [Figures.note("a whole call, beside one before admission", `no commit ${BEFORE} here`)]
+  }
+  const load = (path: string) => Effect.promise(() => import(pathToFileURL(join(folder, "src", path)).href))
+  const before = yield* call({ Claude: yield* load("Claude.ts"), ...yield* load("transport/Transport.ts") })
+  const { of, value } = beyond(yield* measure([before, yield* call({ Claude, Transport })]))
+  return [Figures.note(`a whole call, beyond one of ${BEFORE}`, `${value.toFixed(1)} µs CPU${of}`)]
+})
+
+// -----------------------------------------------------------------------------
+// many who wait
+// -----------------------------------------------------------------------------
+
+const waiters = (leave: Waited["leave"]) =>
+  Effect.promise(() =>
+    new Promise<Waited>((resolve, reject) => {
+      const child = fork(join(import.meta.dirname, "waiters.ts"), [leave], { execArgv: ["--expose-gc"] })
+      // What waiters.ts sends.
+      child.once("message", (message) => resolve(message as unknown as Waited))
+      child.once("exit", (code) => reject(new Error(`waiters.ts ended with ${code}`)))
+    })
+  )
+
+const crowds = Effect.gen(function*() {
+  const figures: Array<Figures.Figure> = []
+  for (const leave of ["served", "interrupted"] as const) {
+    const { leaveMillis, megabytes, peakMegabytes, queueMillis } = yield* waiters(leave)
+    const seconds = (queueMillis + leaveMillis) / 1000
+    const parts = `, ${queueMillis.toFixed(0)} ms to queue and ${leaveMillis.toFixed(0)} ms to leave`
+    figures.push(
+      Figures.atMost(`100 000 wait, and are ${leave}`, 2, seconds, "s", 2, parts),
+      Figures.atMost(
+        `100 000 wait, and are ${leave}: memory while they wait`,
+        300,
+        megabytes,
+        "MB",
+        0,
+        `, ${peakMegabytes.toFixed(0)} MB before it is collected`
+      )
+    )
+  }
+  return figures
+})
+
+await Figures.run(
+  "cost",
+  Effect.gen(function*() {
+    const { of, value } = beyond(yield* measure([without, yield* stages]))
+    return [
+      Figures.atMost("its stages, beyond a scope without them", 15, value, "µs CPU", 1, of),
+      ...yield* wholeCalls,
+      ...yield* crowds
+    ]
+  })
+)
