@@ -185,7 +185,11 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
     let told: ReadonlyArray<Told> = []
     let used: Need | undefined
     let hadContent = false
-    const sample = () => ({ startedAt: sentAt ?? now(), inFlight: turn.inFlight, limited: turn.limited })
+    const sample = () => ({
+      startedAt: sentAt ?? now(),
+      inFlight: turn.inFlight,
+      limited: turns.fullAt >= turn.startedAt
+    })
     const followed = () => {
       if (turns.level === controller.level) return
       turns.level = controller.level

@@ -60,9 +60,9 @@ export class Turn implements Due {
   state: "new" | "waiting" | "started" | "left" = "new"
   /** What it took of the rates. */
   mark: Mark = {}
-  /** How many were in flight when it started, with it, and whether others had to wait. */
+  /** When it started, and how many were in flight then, with it. */
+  startedAt = Infinity
   inFlight = 0
-  limited = false
   place = -1
   next: Turn | undefined
   previous: Turn | undefined
@@ -165,6 +165,8 @@ export class Turns {
   waiting = 0
   /** Whether the next in turn has a permit and waits for rate. */
   waitsForRate = false
+  /** When the level was last reached: more than it could not start, or could not have. */
+  fullAt = Number.NEGATIVE_INFINITY
   private readonly options: TurnsOptions
   private readonly tenants = new Map<string, Tenant>()
   private readonly deadlines = new Deadlines<Turn>()
@@ -244,6 +246,7 @@ export class Turns {
       this.start(turn, tenant, now)
       turn.notify(undefined)
     }
+    if (this.current !== undefined) this.fullAt = now
     return this.soonest(Infinity)
   }
 
@@ -271,8 +274,9 @@ export class Turns {
   private start(turn: Turn, tenant: Tenant, now: number): void {
     turn.state = "started"
     turn.mark = this.options.rates.take(turn.need, now)
+    turn.startedAt = now
     turn.inFlight = ++this.inFlight
-    turn.limited = this.waiting > 0 || this.inFlight >= this.level
+    if (this.inFlight >= this.level) this.fullAt = now
     tenant.started(turn)
     // The round goes on when its turns are used up.
     if (--tenant.turns <= 0) {
