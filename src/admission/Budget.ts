@@ -18,8 +18,8 @@ import * as BudgetStore from "./BudgetStore.ts"
 import type { StoreGuard } from "./StoreGuard.ts"
 import type * as Stores from "./Stores.ts"
 
-export type { BudgetEvent, BudgetState } from "./BudgetAccount.ts"
-export { type BudgetOptions, type BudgetUnit, resolve, type ResolvedBudget } from "./BudgetOptions.ts"
+export type { BudgetEvent } from "./BudgetAccount.ts"
+export { type BudgetOptions, resolve, type ResolvedBudget } from "./BudgetOptions.ts"
 
 // -----------------------------------------------------------------------------
 // models

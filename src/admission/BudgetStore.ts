@@ -167,8 +167,11 @@ const sharedBooks = (local: MemoryBudgetStore, store: BudgetStore, guard: StoreG
   const tell = (now: number): Effect.Effect<ReadonlyMap<string, number>> =>
     Effect.suspend(() => {
       if (owed.size === 0 || guard.isResting()) return Effect.succeed(none)
-      const entries = [...owed.values()].filter(({ expiresAt }) => expiresAt > now)
-      owed.clear()
+      const entries: Array<BudgetEntry> = []
+      for (const [key, entry] of owed) {
+        owed.delete(key)
+        if (entry.expiresAt > now && entries.push(entry) === PIECE) break
+      }
       if (entries.length === 0) return Effect.succeed(none)
       return guard.ask(
         Effect.map(store.settle(entries), (spent) => {
@@ -214,3 +217,5 @@ const sharedBooks = (local: MemoryBudgetStore, store: BudgetStore, guard: StoreG
 const none: ReadonlyMap<string, number> = new Map()
 
 const MOST_OWED = 100_000
+/** What is told at once, so that no call is kept long by what others owe. */
+const PIECE = 500

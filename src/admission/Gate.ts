@@ -102,6 +102,7 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
   const { shared } = options
   const clock = yield* Clock.Clock
   const now = () => clock.currentTimeMillisUnsafe()
+  const scope = yield* Effect.scope
   const fork = Effect.runForkWith(yield* Effect.context<never>())
   const controller = new Controller(options.concurrency)
   const local = new Rates(options.rates, now())
@@ -185,6 +186,8 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
     let told: ReadonlyArray<Told> = []
     let used: Need | undefined
     let hadContent = false
+    /** What others who share the limits have to be told. */
+    let news: Effect.Effect<unknown> = Effect.void
     const sample = () => ({
       startedAt: sentAt ?? now(),
       inFlight: turn.inFlight,
@@ -227,17 +230,24 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
           )
           const hint = error?.retryAfter === undefined ? undefined : now() + Duration.toMillis(error.retryAfter)
           const until = hint ?? Math.max(0, ...named.map(({ resetAt = 0 }) => resetAt))
-          rates.pause(named.map(({ kind }) => kind), until)
+          const kinds = named.map(({ kind }) => kind)
+          rates.pause(kinds, until)
+          if (shared !== undefined && until > now()) {
+            const { guard, key, store } = shared
+            const told = guard.ask(store.pause(key, rates.limits, kinds, until - now()), Effect.void)
+            news = Effect.forkIn(told, scope)
+          }
           if (named.length === 0) controller.overloaded(now(), sample())
         } else if (reason === "Overloaded" || reason === "TimedOut") controller.overloaded(now(), sample())
         else if (error === undefined && usage !== undefined && !hadContent) controller.success(now(), sample())
         followed()
         return isDown
       },
-      over: Effect.sync(() => {
+      over: Effect.suspend(() => {
         turns.release(turn)
         rates.settle(turn.need, turn.mark, used, now())
         pump()
+        return Effect.asVoid(news)
       })
     }
   }

@@ -570,7 +570,7 @@ describe("a shared store", () => {
   /** Two processes, and the store between them, which may be taken down. */
   const two = Effect.gen(function*() {
     const memory = BudgetStore.makeMemory()
-    const state = { isDown: false, hangs: false, asked: 0, told: [] as Array<number> }
+    const state = { isDown: false, hangs: false, asked: 0, told: [] as Array<number>, most: 0 }
     const through = <A>(question: Effect.Effect<A, Stores.StoreError>): Effect.Effect<A, Stores.StoreError> =>
       Effect.suspend((): Effect.Effect<A, Stores.StoreError> => {
         state.asked++
@@ -580,13 +580,17 @@ describe("a shared store", () => {
       reserve: (entries) => through(memory.reserve(entries)),
       settle: (entries) =>
         through(
-          Effect.andThen(
-            Effect.sync(() => state.told.push(...entries.map(({ amount }) => amount))),
-            memory.settle(entries)
-          )
+          Effect.suspend(() => {
+            state.told.push(...entries.map(({ amount }) => amount))
+            state.most = Math.max(state.most, entries.length)
+            return memory.settle(entries)
+          })
         )
     }
-    const process = Effect.map(guarded, (guard) => make([{ tokens: 100, ...day }], { shared: { store, guard } }))
+    const process = Effect.map(
+      guarded,
+      (guard) => make([{ tokens: 100, per: "tenant", ...day }], { shared: { store, guard } })
+    )
     return { state, one: yield* process, other: yield* process }
   })
 
@@ -681,6 +685,22 @@ describe("a shared store", () => {
       yield* TestClock.adjust(1_000)
       yield* left(one)
       assert.strictEqual(yield* left(other), 15)
+    }))
+
+  it.effect("is told of many in pieces, so that no call waits for all of them", () =>
+    Effect.gen(function*() {
+      const { one, other, state } = yield* two
+      state.isDown = true
+      const tenants = Array.from({ length: 1_200 }, (_, i) => `tenant ${i}`)
+      yield* Effect.forEach(tenants, (tenant) => one.reserve(30, { tenant }))
+      state.isDown = false
+      yield* TestClock.adjust(1_000)
+      for (const so of [500, 1_000, 1_200, 1_200]) {
+        yield* left(one, "asks")
+        assert.strictEqual(state.told.length, so)
+      }
+      assert.strictEqual(state.most, 500)
+      assert.strictEqual(yield* left(other, "tenant 1199"), 70)
     }))
 
   it.effect("is not told of a window that is over", () =>
