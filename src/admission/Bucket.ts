@@ -31,9 +31,10 @@ export class Bucket {
     return Math.max(wait, this.pausedUntil - now)
   }
 
-  /** How long, at the least, until so much has been taken: by several calls, so more than the bucket holds. */
-  lasts(amount: number, now: number): number {
-    return Math.max(0, ((amount - this.levelAt(now)) * this.window) / this.limit, this.pausedUntil - now)
+  /** How long, at the least, until so much may be taken by who stands behind others that take so much before. */
+  lasts(before: number, amount: number, now: number): number {
+    const missing = before + Math.min(amount, this.limit) - this.levelAt(now)
+    return Math.max(0, (missing * this.window) / this.limit, this.pausedUntil - now)
   }
 
   /** Takes it, whether it is there or not. */

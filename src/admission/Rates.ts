@@ -69,10 +69,12 @@ export class Rates {
     return wait
   }
 
-  /** How long, at the least, until all of these have been taken. */
-  lasts(calls: Amounts, now: number): number {
+  /** How long, at the least, until a call may take what it needs that stands behind others. */
+  lasts(before: Amounts, need: Need, now: number): number {
     let wait = Math.max(0, this.pausedUntil - now)
-    for (const [kind, bucket] of this.buckets) wait = Math.max(wait, bucket.lasts(calls[kind], now))
+    for (const [kind, bucket] of this.buckets) {
+      wait = Math.max(wait, bucket.lasts(before[kind], amountOf(kind, need), now))
+    }
     return wait
   }
 

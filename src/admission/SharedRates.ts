@@ -32,8 +32,8 @@ export class SharedRates {
     return kinds.every((kind) => this.credit[kind] >= amountOf(kind, need)) ? 0 : Infinity
   }
 
-  lasts(calls: Amounts, now: number): number {
-    return this.isLocal() ? this.local.lasts(calls, now) : Math.max(0, this.local.closedUntil - now)
+  lasts(before: Amounts, need: Need, now: number): number {
+    return this.isLocal() ? this.local.lasts(before, need, now) : Math.max(0, this.local.closedUntil - now)
   }
 
   take(need: Need, now: number): Mark {

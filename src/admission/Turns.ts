@@ -25,8 +25,8 @@ export interface TurnRates {
   /** How long until it may be taken; Infinity where it will be told. */
   readonly waitFor: (need: Need, now: number) => number
   readonly take: (need: Need, now: number) => Mark
-  /** How long, at the least, until all of it has been taken. */
-  readonly lasts: (calls: Amounts, now: number) => number
+  /** How long, at the least, until it may be taken by a call that stands behind others. */
+  readonly lasts: (before: Amounts, need: Need, now: number) => number
   /** Until when no call can start. */
   readonly closedUntil: number
 }
@@ -316,12 +316,9 @@ export class Turns {
 
   /** How long a call would wait at the least, behind those who are before it in its queue. */
   private atLeast(queue: Queue, need: Need, now: number): number {
-    const inputTokens = queue.inputTokens + need.inputTokens
-    const outputTokens = queue.outputTokens + need.outputTokens
-    return this.options.rates.lasts(
-      { requests: queue.size + 1, inputTokens, outputTokens, tokens: inputTokens + outputTokens },
-      now
-    )
+    const { inputTokens, outputTokens, size } = queue
+    const before = { requests: size, inputTokens, outputTokens, tokens: inputTokens + outputTokens }
+    return this.options.rates.lasts(before, need, now)
   }
 
   private tenantOf(name: string): Tenant {

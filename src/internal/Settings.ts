@@ -39,7 +39,7 @@ export interface Policy {
   readonly cache?: boolean | undefined
   /** Facts of yours on the call's span, as `claude.tag.<name>`. */
   readonly tags?: Readonly<Record<string, string>> | undefined
-  /** Headers beside the client's own, such as `anthropic-beta`. */
+  /** Headers beside the client's own, such as `anthropic-beta`, whose values add up. */
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** When a failed attempt is made again. @default RetryPolicy.standard */
   readonly retry?: RetryPolicy.RetryPolicy | undefined
@@ -227,7 +227,7 @@ export const mergePolicy = (farther: Policy, nearer: Policy): Policy => ({
   ...farther,
   ...defined(nearer),
   timeouts: over(farther.timeouts, nearer.timeouts),
-  headers: over(farther.headers, nearer.headers),
+  headers: mergeHeaders(farther.headers, nearer.headers),
   tags: over(farther.tags, nearer.tags)
 })
 
@@ -235,6 +235,21 @@ export const mergePolicy = (farther: Policy, nearer: Policy): Policy => ({
 export const defined = <A extends object>(options: A): Partial<A> =>
   // What is left of A is a part of it.
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<A>
+
+const betaHeader = "anthropic-beta"
+
+/** Betas are a list, and those of both hold; of other headers the nearer one does. */
+const mergeHeaders = (farther: Policy["headers"], nearer: Policy["headers"]): Policy["headers"] => {
+  if (farther === undefined || nearer === undefined) return nearer ?? farther
+  const merged: Record<string, string> = {}
+  for (const [name, value] of [...Object.entries(farther), ...Object.entries(nearer)]) {
+    if (value === undefined) continue
+    const key = name.toLowerCase()
+    const known = key === betaHeader ? merged[key] : undefined
+    merged[key] = known === undefined ? value : [...new Set(`${known},${value}`.split(/\s*,\s*/u))].join(",")
+  }
+  return merged
+}
 
 const over = <A extends object>(farther: A | undefined, nearer: A | undefined): A | undefined =>
   farther === undefined || nearer === undefined ? nearer ?? farther : { ...farther, ...defined(nearer) }

@@ -1,7 +1,8 @@
 import Anthropic from "@anthropic-ai/sdk"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Redacted } from "effect"
+import { Effect, Layer, Redacted } from "effect"
 import { Claude } from "effect-claude"
+import { Answer, ScriptedTransport } from "effect-claude/testing"
 
 const apiKey = Redacted.make("k")
 
@@ -40,4 +41,21 @@ describe("a client's options", () => {
         assert.notInclude(error.message, "sk-bare")
       })
   )
+})
+
+describe("headers", () => {
+  it.effect("of betas add up, and of others the nearest wins, however they are spelt", () =>
+    Effect.gen(function*() {
+      yield* Claude.text({ model: "claude-haiku-5-5", prompt: "Hello" }).pipe(
+        Claude.withPolicy({ headers: { "Anthropic-Beta": "b, c", "x-team": "near" } })
+      )
+      const { sent } = yield* ScriptedTransport.ScriptedTransport
+      const headers = (yield* sent)[0]?.headers
+      assert.strictEqual(headers?.["anthropic-beta"], "a,b,c")
+      assert.strictEqual(headers?.["x-team"], "near")
+    }).pipe(Effect.provide(
+      Claude.layerTransport({ headers: { "anthropic-beta": "a,b", "X-Team": "far" } }).pipe(
+        Layer.provideMerge(ScriptedTransport.layer([Answer.text("Hi")]))
+      )
+    )))
 })
