@@ -5,7 +5,7 @@
  */
 
 /** The instrumentation scope of this library. @internal */
-export const scope = { name: "effect-claude", version: "0.1.0" } as const
+export const scope = { name: "effect-claude", version: "0.2.0" } as const
 
 /** Tells a metric, a log or an attribute of ours by its name. @internal */
 export const isOwnName = (name: string): boolean => name.startsWith("claude.") || name.startsWith("gen_ai.")
