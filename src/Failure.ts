@@ -1,7 +1,7 @@
 /**
  * How the library makes its errors: every `ClaudeError` that a caller meets begins here.
  */
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as ClaudeError from "./ClaudeError.ts"
 
 /** What an error knows beside its reason and message. @internal */
@@ -15,6 +15,8 @@ export interface Details {
   readonly partial?: ClaudeError.PartialMessage | undefined
   readonly usage?: ClaudeError.Usage | undefined
   readonly attempts?: number | undefined
+  /** Whether another target may serve it, where its reason does not say. */
+  readonly mayFailOver?: boolean | undefined
 }
 
 const common = (details: Details, retryHere: boolean, mayFailOver: boolean) => ({
@@ -45,7 +47,8 @@ export const fatal = (
 ): ClaudeError.ClaudeFatalError => {
   const isSpendLimit = reason._tag === "SpendLimit"
   const retryHere = !isSpendLimit && (details.shouldRetry ?? false)
-  return new ClaudeError.ClaudeFatalError({ reason, message, ...common(details, retryHere, retryHere || isSpendLimit) })
+  const mayFailOver = details.mayFailOver ?? (retryHere || isSpendLimit)
+  return new ClaudeError.ClaudeFatalError({ reason, message, ...common(details, retryHere, mayFailOver) })
 }
 
 /** The same error, knowing more. @internal */
@@ -95,4 +98,25 @@ export const deadlineExceeded = (): ClaudeError.ClaudeFatalError =>
     new ClaudeError.DeadlineExceeded({}),
     "The call took longer than its total timeout. Raise timeouts.total, or ask for less.",
     { type: "client_timeout_error" }
+  )
+
+/** A wait that would not end before the call's deadline; nobody else's need be as long. @internal */
+export const tooLong = (
+  what: string,
+  wait: Duration.Duration,
+  details?: Partial<Details>
+): ClaudeError.ClaudeFatalError =>
+  fatal(
+    new ClaudeError.DeadlineExceeded({}),
+    `${what} in ${Duration.format(wait)} at the earliest, which is past the call's total timeout. ` +
+      "Try again then, raise timeouts.total, or name another target in fallback.",
+    { type: "client_timeout_error", retryAfter: wait, mayFailOver: true, ...details }
+  )
+
+/** What a client answers whose scope has ended. @internal */
+export const closed = (): ClaudeError.ClaudeFatalError =>
+  fatal(
+    new ClaudeError.Misconfigured({}),
+    "This client is closed: its layer ended while the call was under way. Keep the layer open for as long as it is called.",
+    { type: "connection_error" }
   )

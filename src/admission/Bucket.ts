@@ -68,8 +68,9 @@ export class Bucket {
   levelAt(now: number): number {
     if (now > this.at) {
       this.level = Math.min(this.limit, this.level + ((now - this.at) * this.limit) / this.window)
-      this.at = now
     }
+    // Also where the clock was set back: it fills from there on.
+    this.at = now
     return this.level
   }
 }

@@ -83,10 +83,17 @@ const millis = (input: Duration.Input): number => {
 // make
 // -----------------------------------------------------------------------------
 
+/** How a call went; without an error, it went well. */
+interface Ended {
+  readonly error: ClaudeError.ClaudeError | undefined | "given up"
+  /** Whether a refusal says more than that it was too much at once. */
+  readonly isDown: boolean
+}
+
 /** A call that was let through. @internal */
 export interface Admitted {
-  /** How it went; without an error, it went well. Told once: a scope that closes before says that it was given up. */
-  readonly ended: (error: ClaudeError.ClaudeError | undefined | "given up") => Effect.Effect<void>
+  /** How it went. Told once: a scope that closes before says that it was given up. */
+  readonly ended: (error: Ended["error"], isDown?: boolean) => Effect.Effect<void>
   /** Whether a good beginning is enough: everybody else waits for a probe, and a stream may be long. */
   readonly isProbe: boolean
 }
@@ -144,9 +151,14 @@ export const make = (options: CircuitMakeOptions): Effect.Effect<(key: string) =
       return Duration.millis(Math.min(settings.maxOpenDuration, Math.max(backoff, hint)))
     }
 
+    /** Longer than it may be open means that the clock was set back. */
+    const isPossible = (left: number) => left <= settings.maxOpenDuration
+
     return (key) => {
       /** As far as this process knows. */
       let openUntil = Number.NEGATIVE_INFINITY
+      /** How many calls succeeded before the store was there. */
+      let early = 0
       const rejected = (until: number) => {
         openUntil = until
         return Effect.fail(circuitOpen(key, until - clock.currentTimeMillisUnsafe()))
@@ -161,12 +173,14 @@ export const make = (options: CircuitMakeOptions): Effect.Effect<(key: string) =
 
       const record = (
         store: Store,
-        { consecutiveOpenings, generation }: Admission,
-        error: ClaudeError.ClaudeError | undefined | "given up"
+        { consecutiveOpenings, generation, probe }: Admission,
+        { error, isDown }: Ended
       ): Effect.Effect<void> => {
-        const outcome = error === undefined
+        const fails = error !== undefined && error !== "given up" && isFailure(error)
+        // A probe is judged whatever others got, and any answer but a failure shows that the server is up.
+        const outcome = error === undefined || probe && !fails && error !== "given up" && error.status !== undefined
           ? "Success"
-          : error !== "given up" && isFailure(error)
+          : fails && (isDown || probe)
           ? "Failure"
           : "Ignored"
         return ask(store.record({
@@ -174,7 +188,7 @@ export const make = (options: CircuitMakeOptions): Effect.Effect<(key: string) =
           generation,
           outcome,
           tripPolicy: settings.tripPolicy,
-          openFor: error === undefined || error === "given up" ? Duration.zero : openFor(consecutiveOpenings, error)
+          openFor: fails ? openFor(consecutiveOpenings, error) : Duration.zero
         })).pipe(
           Effect.flatMap((transition) =>
             transition === undefined || "reason" in transition ? Effect.void : moved(transition)
@@ -182,24 +196,35 @@ export const make = (options: CircuitMakeOptions): Effect.Effect<(key: string) =
         )
       }
 
-      /** Until the store is there, only failures are told it. */
-      const recordLater: Admitted["ended"] = (error) =>
-        error === undefined || error === "given up" || !isFailure(error)
-          ? Effect.void
-          : Effect.flatMap(loaded, (store) =>
-            Effect.scoped(Effect.flatMap(ask(store.admit(key)), (admission) =>
-              admission === undefined || "reason" in admission ? Effect.void : record(store, admission, error)))).pipe(
-              Effect.forkIn(scope),
-              Effect.asVoid
-            )
+      const recordUnasked = (store: Store, error: ClaudeError.ClaudeError | undefined) =>
+        Effect.scoped(
+          Effect.flatMap(ask(store.admit(key)), (admission) =>
+            admission === undefined || "reason" in admission
+              ? Effect.void
+              : record(store, admission, { error, isDown: true }))
+        )
+
+      /** For those who were let through before the store was there: the first failure loads it, and tells it what was. */
+      const endedEarly: Admitted["ended"] = (error, isDown = true) =>
+        Effect.suspend(() => {
+          if (error === undefined && memory === undefined) early = Math.min(early + 1, settings.tripPolicy.size)
+          if (error === "given up" || error === undefined && memory === undefined) return Effect.void
+          if (error !== undefined && !(isDown && isFailure(error))) return Effect.void
+          return Effect.flatMap(loaded, (store) => {
+            const successes = Effect.repeat(recordUnasked(store, undefined), { times: early - 1 })
+            const before = early === 0 ? Effect.void : successes
+            early = 0
+            return Effect.andThen(before, recordUnasked(store, error))
+          }).pipe(Effect.forkIn(scope), Effect.asVoid)
+        })
 
       const through = (store: Store, admission: Admission) => {
         let told = false
-        const tell: Admitted["ended"] = (error) =>
+        const tell: Admitted["ended"] = (error, isDown = true) =>
           Effect.suspend(() => {
             if (told) return Effect.void
             told = true
-            return record(store, admission, error)
+            return record(store, admission, { error, isDown })
           })
         return Effect.as(
           Effect.addFinalizer(() => tell("given up")),
@@ -208,23 +233,26 @@ export const make = (options: CircuitMakeOptions): Effect.Effect<(key: string) =
       }
 
       return {
-        peek: Effect.suspend(() => clock.currentTimeMillisUnsafe() < openUntil ? rejected(openUntil) : Effect.void),
+        peek: Effect.suspend(() => {
+          const left = openUntil - clock.currentTimeMillisUnsafe()
+          return left > 0 && isPossible(left) ? rejected(openUntil) : Effect.void
+        }),
         admit: Effect.uninterruptible(Effect.suspend((): Effect.Effect<
           Admitted,
           ClaudeError.ClaudeRetryableError,
           Scope.Scope
         > => {
           const store = shared?.store ?? memory
-          if (store === undefined) return Effect.succeed({ ended: recordLater, isProbe: false })
+          if (store === undefined) return Effect.succeed({ ended: endedEarly, isProbe: false })
           return Effect.flatMap(ask(store.admit(key)), (admission) => {
             if (admission === undefined) return Effect.succeed(unguarded)
             if (!("reason" in admission)) {
               return Effect.andThen(moved(admission.transition), through(store, admission))
             }
             const { reason } = admission
-            return reason._tag === "CircuitOpen"
-              ? rejected(clock.currentTimeMillisUnsafe() + Duration.toMillis(reason.retryAfter))
-              : Effect.fail(circuitOpen(key, PROBE))
+            if (reason._tag !== "CircuitOpen") return Effect.fail(circuitOpen(key, PROBE))
+            const left = Duration.toMillis(reason.retryAfter)
+            return isPossible(left) ? rejected(clock.currentTimeMillisUnsafe() + left) : Effect.succeed(unguarded)
           })
         }))
       }

@@ -14,11 +14,11 @@ import type * as Scope from "effect/Scope"
 import * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
 import { Controller } from "./Controller.ts"
+import { Leasing, type Shared } from "./Leasing.ts"
 import * as RateHeaders from "./RateHeaders.ts"
 import { amountOf, type Need, Rates, type RatesOptions, type Told } from "./Rates.ts"
-import { amounts, SharedRates } from "./SharedRates.ts"
-import type { StoreGuard } from "./StoreGuard.ts"
-import type { LimitStore } from "./Stores.ts"
+import { Serving } from "./Serving.ts"
+import { SharedRates } from "./SharedRates.ts"
 import { type Priority, type Refusal, type TenantOptions, Turn, Turns } from "./Turns.ts"
 
 // -----------------------------------------------------------------------------
@@ -79,19 +79,17 @@ export interface GateOptions {
   readonly queue: number
   readonly tenant: (name: string) => TenantOptions
   readonly rates: RatesOptions
-  readonly shared: { readonly key: string; readonly store: LimitStore; readonly guard: StoreGuard } | undefined
+  readonly shared: Shared | undefined
   /** The level moved. */
   readonly onLevel: (level: number) => void
   /** A response told of limits. */
   readonly onRates: (levels: ReturnType<Rates["levels"]>, told: ReadonlyArray<Told>) => void
 }
 
-/** How many turns are leased at once from a store that is shared. */
-const LEASE = 16
+export { LEASE } from "./Leasing.ts"
 
-/** How many attempts are looked at to tell a server that is full from one that is down, and which part must be served. */
-const LATEST = 20
-const SERVED = 0.2
+/** The longest that one answer may hold up all calls, in milliseconds: then somebody asks again. */
+const LONGEST_PAUSE = 600_000
 
 // -----------------------------------------------------------------------------
 // make
@@ -111,13 +109,15 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
   /** When somebody last had to wait for rate. */
   let rateLimitedAt = Number.NEGATIVE_INFINITY
 
-  // Two fibers at most: one that sleeps until somebody's time comes, one that leases what the next in turn need.
+  /** The fiber that sleeps until somebody's time comes. */
   let sleeper: Fiber.Fiber<void> | undefined
-  let leaser: Fiber.Fiber<unknown> | undefined
+  let closed = false
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
+      closed = true
       sleeper?.interruptUnsafe()
-      leaser?.interruptUnsafe()
+      leasing?.stop()
+      turns.close()
     })
   )
 
@@ -125,13 +125,13 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
   /** Starts all who may, and sees to it that somebody looks again. */
   const pump = (): void => {
     // Whom it wakes may run at once and come back here; what they change is seen by the loop that woke them.
-    if (pumping) return
+    if (pumping || closed) return
     pumping = true
     const at = turns.next(now())
     pumping = false
     if (turns.waitsForRate) rateLimitedAt = now()
     wakeAt(at ?? Infinity)
-    if (shared !== undefined) lease(shared)
+    leasing?.lease()
   }
 
   let alarm = Infinity
@@ -149,37 +149,11 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
     sleeper = fork(Effect.andThen(Effect.sleep(Math.max(0, Math.ceil(at - now()))), rings))
   }
 
-  let leasing = false
-  const lease = ({ guard, key, store }: NonNullable<GateOptions["shared"]>): void => {
-    if (leasing || !(rates instanceof SharedRates)) return
-    const round: Effect.Effect<unknown> = Effect.suspend(() => {
-      const owed = rates.takeOwed(turns.waiting === 0)
-      if (owed !== undefined) return Effect.andThen(guard.ask(store.give(key, rates.limits, owed), Effect.void), round)
-      const needs = turns.waitsForRate && !guard.isResting() ? turns.wanted(LEASE) : []
-      if (needs.length === 0) return Effect.sync(() => leasing = false)
-      const taken = guard.ask(store.take(key, rates.limits, needs.map(amounts)), Effect.succeed(nothing))
-      return Effect.flatMap(taken, ({ granted, waitMillis }) => {
-        rates.supply(needs.slice(0, granted))
-        pump()
-        return waitMillis > 0 ? Effect.andThen(Effect.sleep(waitMillis), round) : round
-      })
-    })
-    leasing = true
-    leaser = fork(round)
-  }
+  const leasing = shared === undefined || !(rates instanceof SharedRates)
+    ? undefined
+    : new Leasing({ ...shared, rates, turns, now, fork, onLeased: () => pump() })
 
-  /** Of the latest attempts, which were served and which were too many. */
-  const latest: Array<boolean> = []
-  const remember = (served: boolean): void => {
-    latest.push(served)
-    if (latest.length > LATEST) latest.shift()
-  }
-  /** Whether enough is served, or may yet be, for an overload to be the level's to see to. */
-  const serves = (): boolean => {
-    const others = turns.inFlight - 1
-    const served = latest.reduce((sum, served) => sum + Number(served), others)
-    return served >= SERVED * (latest.length + others)
-  }
+  const serving = new Serving<Turn>()
 
   const passOf = (turn: Turn): Pass & { readonly over: Effect.Effect<void> } => {
     let sentAt: number | undefined
@@ -201,17 +175,20 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
     }
     return {
       sent: () => {
+        serving.sent(turn)
         sentAt = now()
         used = { inputTokens: 0, outputTokens: 0 }
       },
       responded: ({ headers }) => {
         told = RateHeaders.read(headers)
         for (const limit of told) rates.told(limit, turn.mark, now())
-        if (told.length > 0) options.onRates(rates.levels(now()), told)
+        if (told.length === 0) return
+        options.onRates(rates.levels(now()), told)
+        pump()
       },
       content: (firstContentMillis) => {
         hadContent = true
-        remember(true)
+        serving.answered(true)
         controller.content(now(), { ...sample(), firstContentMillis })
         followed()
       },
@@ -219,9 +196,9 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
         if (usage !== undefined) used = usage
         const reason = error?.reason._tag
         if (!hadContent && (error === undefined ? usage !== undefined : reason === "Overloaded")) {
-          remember(error === undefined)
+          serving.answered(error === undefined)
         }
-        const isDown = reason !== "Overloaded" || !serves()
+        const isDown = reason !== "Overloaded" || !serving.servesBeside(turn)
         if (reason === "RateLimited") {
           // Nothing of it counted.
           used = undefined
@@ -229,7 +206,11 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
             remaining !== undefined && remaining < amountOf(kind, turn.need)
           )
           const hint = error?.retryAfter === undefined ? undefined : now() + Duration.toMillis(error.retryAfter)
-          const until = hint ?? Math.max(0, ...named.map(({ resetAt = 0 }) => resetAt))
+          const reset = Math.min(
+            now() + options.rates.windowMillis,
+            Math.max(0, ...named.map(({ resetAt = 0 }) => resetAt))
+          )
+          const until = Math.min(now() + LONGEST_PAUSE, hint ?? reset)
           const kinds = named.map(({ kind }) => kind)
           rates.pause(kinds, until)
           if (shared !== undefined && until > now()) {
@@ -244,16 +225,24 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
         return isDown
       },
       over: Effect.suspend(() => {
+        serving.over(turn)
         turns.release(turn)
         rates.settle(turn.need, turn.mark, used, now())
+        leasing?.again()
         pump()
         return Effect.asVoid(news)
       })
     }
   }
 
-  const refused = (refusal: Refusal): ClaudeError.ClaudeError =>
-    refusal === "full" ? queueFull(options.queue) : Failure.deadlineExceeded()
+  const refused = (turn: Turn, refusal: Refusal): ClaudeError.ClaudeError => {
+    if (refusal === "closed") return Failure.closed()
+    if (refusal === "full") return queueFull(options.queue)
+    const wait = turn.earliest - now()
+    return wait > 0
+      ? Failure.tooLong("Its turn would come, as the rate limits allow,", Duration.millis(Math.ceil(wait)))
+      : Failure.deadlineExceeded()
+  }
 
   const enter: Gate["enter"] = (waiter) =>
     Effect.uninterruptibleMask((restore) =>
@@ -261,6 +250,7 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
         const came = now()
         let refusal: Refusal | undefined
         let wake = () => {}
+        if (closed) return Effect.fail(Failure.closed())
         const turn = new Turn(waiter, (why) => {
           refusal = why
           wake()
@@ -271,7 +261,7 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
         }
         const entered = turns.enter(turn, came)
         if (entered === "started") return started()
-        if (entered !== "waiting") return Effect.fail(refused(entered))
+        if (entered !== "waiting") return Effect.fail(refused(turn, entered))
         const wait = Effect.callback<void>((resume) => {
           // Its turn may have come before it came to wait.
           if (turn.state === "waiting") wake = () => resume(Effect.void)
@@ -281,7 +271,11 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
           Effect.tap(waiter.onQueued, () => Effect.sync(pump)),
           () => restore(wait),
           (since, exit) => {
-            turns.leave(turn)
+            // Whoever is next now need not wait for what it would have taken.
+            if (turns.leave(turn)) {
+              leasing?.again()
+              pump()
+            }
             const cancelled = Exit.isFailure(exit)
             const kind = rateLimitedAt >= came ? "rate_limit" : "concurrency"
             const outcome = cancelled ? "cancelled" : refusal === undefined ? "granted" : "deadline"
@@ -289,14 +283,12 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
             // Woken and interrupted at once: it gives back what it never used.
             return cancelled && turn.state === "started" ? Effect.andThen(passOf(turn).over, left) : left
           }
-        ).pipe(Effect.flatMap(() => refusal === undefined ? started() : Effect.fail(refused(refusal))))
+        ).pipe(Effect.flatMap(() => refusal === undefined ? started() : Effect.fail(refused(turn, refusal))))
       })
     )
 
   return { enter, turns }
 })
-
-const nothing = { granted: 0, waitMillis: 0 }
 
 const queueFull = (limit: number) =>
   Failure.retryable(

@@ -111,9 +111,8 @@ export class Rates {
     }
     if (bucket === undefined || remaining === undefined) return
     // Output counts when it was produced, so all that is still reserved is to come; the rest counts when it arrives.
-    const since = kind === "outputTokens" || kind === "tokens"
-      ? bucket.reserved
-      : bucket.taken - (mark[kind] ?? bucket.taken)
+    // A call that left no mark was there before the bucket, and all that was ever taken of it came later.
+    const since = kind === "outputTokens" || kind === "tokens" ? bucket.reserved : bucket.taken - (mark[kind] ?? 0)
     bucket.lower(remaining - since, now)
   }
 

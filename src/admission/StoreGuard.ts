@@ -4,8 +4,12 @@
  * After a failure the store is left alone for a while, so that one that is gone costs a call's patience once and not
  * with every call.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import type { StoreError } from "./Stores.ts"
 
 /** @internal */
@@ -33,26 +37,56 @@ export interface StoreGuard {
 /** @internal */
 export const make = (options: StoreGuardOptions): Effect.Effect<StoreGuard> =>
   Effect.map(Clock.Clock, (clock) => {
-    let restsUntil = Number.NEGATIVE_INFINITY
-    const isResting = () => clock.currentTimeMillisUnsafe() < restsUntil
+    const { patience, rest } = options
+    let restsUntil: number | undefined
+    /** After a rest one call finds out whether it is over; nobody else waits for that. */
+    let probes = false
+
+    const isResting = () => {
+      const left = (restsUntil ?? -Infinity) - clock.currentTimeMillisUnsafe()
+      // Longer than a rest means that the clock was set back.
+      return probes || left > 0 && left <= rest
+    }
+
     const failed = (error: StoreError | undefined) =>
       Effect.suspend(() => {
-        restsUntil = clock.currentTimeMillisUnsafe() + options.rest
+        restsUntil = clock.currentTimeMillisUnsafe() + rest
         return options.onUnavailable(error)
       })
+
     return {
       isResting,
-      ask: (question, otherwise) =>
-        Effect.suspend(() =>
-          isResting()
-            ? otherwise
-            : question.pipe(
-              Effect.timeoutOrElse({
-                duration: options.patience,
-                orElse: () => Effect.andThen(failed(undefined), otherwise)
-              }),
-              Effect.catch((error) => Effect.andThen(failed(error), otherwise))
-            )
-        )
+      ask: <A, B, R>(question: Effect.Effect<A, StoreError, R>, otherwise: Effect.Effect<B>) =>
+        Effect.suspend((): Effect.Effect<A | B, never, R> => {
+          if (isResting()) return otherwise
+          const isProbe = probes = restsUntil !== undefined
+          // In a fiber of its own, so that a store which cannot be interrupted keeps nobody longer than its patience.
+          return Effect.flatMap(Effect.forkDetach(question, { startImmediately: true }), (fiber) => {
+            const known = fiber.pollUnsafe()
+            const exit = known === undefined
+              ? Effect.timeoutOption(Fiber.await(fiber), patience)
+              : Effect.succeedSome(known)
+            return Effect.flatMap(exit, (exit): Effect.Effect<A | B> => {
+              if (Option.isSome(exit) && Exit.isSuccess(exit.value)) {
+                restsUntil = undefined
+                return Effect.succeed(exit.value.value)
+              }
+              if (Option.isNone(exit)) fiber.interruptUnsafe()
+              return Effect.andThen(failed(Option.isNone(exit) ? undefined : errorOf(exit.value)), otherwise)
+            }).pipe(Effect.onExit((exit) =>
+              Effect.sync(() => {
+                if (isProbe) probes = false
+                if (Exit.isFailure(exit)) fiber.interruptUnsafe()
+              })
+            ))
+          })
+        })
     }
   })
+
+/** What a store failed with: anybody may write one, and a bug of its must not stop those who wait for its answer. */
+const errorOf = (exit: Exit.Exit<unknown, StoreError>): StoreError | undefined => {
+  if (Exit.isSuccess(exit)) return undefined
+  const known = Cause.findErrorOption(exit.cause)
+  return Option.isSome(known) ? known.value : { _tag: "Defect", message: String(Cause.squash(exit.cause)) }
+}

@@ -17,8 +17,8 @@ import type { Amounts } from "./Stores.ts"
 /** @category models @since 0.2.0 */
 export type Priority = "interactive" | "batch"
 
-/** Why a call may not wait. @internal */
-export type Refusal = "full" | "deadline"
+/** Why a call may not wait: no room, no time, or nobody to wait for. @internal */
+export type Refusal = "full" | "deadline" | "closed"
 
 /** What rates the machine asks. @internal */
 export interface TurnRates {
@@ -60,6 +60,8 @@ export class Turn implements Due {
   state: "new" | "waiting" | "started" | "left" = "new"
   /** What it took of the rates. */
   mark: Mark = {}
+  /** When its turn might have come at the earliest, where that was past its deadline. */
+  earliest = Number.NEGATIVE_INFINITY
   /** When it started, and how many were in flight then, with it. */
   startedAt = Infinity
   inFlight = 0
@@ -190,13 +192,11 @@ export class Turns {
       return "started"
     }
     const queue = tenant[turn.priority]
-    const refusal = queue.size >= this.options.queue
-      ? "full"
-      : now + this.atLeast(queue, turn.need, now) >= turn.deadline
-      ? "deadline"
-      : undefined
+    const earliest = now + this.atLeast(queue, turn.need, now)
+    const refusal = queue.size >= this.options.queue ? "full" : earliest >= turn.deadline ? "deadline" : undefined
     if (refusal !== undefined) {
       turn.state = "left"
+      turn.earliest = earliest
       this.forget(tenant)
       return refusal
     }
@@ -208,9 +208,17 @@ export class Turns {
     return "waiting"
   }
 
-  /** A call gives up waiting. */
-  leave(turn: Turn): void {
-    if (turn.state === "waiting") this.remove(turn, this.tenantOf(turn.tenant))
+  /** A call gives up waiting; answers whether others waited for it alone. */
+  leave(turn: Turn): boolean {
+    if (turn.state !== "waiting") return false
+    const wasNext = this.current?.head === turn
+    this.remove(turn, this.tenantOf(turn.tenant))
+    return wasNext
+  }
+
+  /** Sends away all who wait. */
+  close(): void {
+    for (let turn = this.deadlines.first; turn !== undefined; turn = this.deadlines.first) this.refuse(turn, "closed")
   }
 
   /** A call that had started is over. */
@@ -226,7 +234,7 @@ export class Turns {
   /** Starts all who may, and tells when to look again; nothing, where something else must happen first. */
   next(now: number): number | undefined {
     const { rates } = this.options
-    this.expire(Math.max(now, rates.closedUntil))
+    this.expire(now, rates.closedUntil)
     this.waitsForRate = false
     while (this.current !== undefined && this.inFlight < this.level) {
       const tenant = this.current
@@ -236,7 +244,8 @@ export class Turns {
       if (wait > 0) {
         // Nobody stands before it, so this is when its turn comes.
         if (Number.isFinite(wait) && now + wait >= turn.deadline) {
-          this.refuse(turn, tenant)
+          turn.earliest = now + wait
+          this.refuse(turn, "deadline")
           continue
         }
         this.waitsForRate = true
@@ -255,7 +264,7 @@ export class Turns {
     const needs: Array<Need> = []
     const most = Math.min(count, this.level - this.inFlight)
     const heads: Array<Turn | undefined> = []
-    for (let tenant = this.current; tenant !== undefined; tenant = tenant.next) {
+    for (let tenant = this.current; tenant !== undefined && heads.length < most; tenant = tenant.next) {
       if (heads.length > 0 && tenant === this.current) break
       heads.push(tenant.head)
     }
@@ -286,9 +295,9 @@ export class Turns {
     this.settleIn(tenant)
   }
 
-  private refuse(turn: Turn, tenant: Tenant): void {
-    this.remove(turn, tenant)
-    turn.notify("deadline")
+  private refuse(turn: Turn, why: Refusal): void {
+    this.remove(turn, this.tenantOf(turn.tenant))
+    turn.notify(why)
   }
 
   private remove(turn: Turn, tenant: Tenant): void {
@@ -303,9 +312,11 @@ export class Turns {
     this.waiting--
   }
 
-  private expire(now: number): void {
-    for (let turn = this.deadlines.first; turn !== undefined && turn.deadline <= now; turn = this.deadlines.first) {
-      this.refuse(turn, this.tenantOf(turn.tenant))
+  private expire(now: number, closedUntil: number): void {
+    const until = Math.max(now, closedUntil)
+    for (let turn = this.deadlines.first; turn !== undefined && turn.deadline <= until; turn = this.deadlines.first) {
+      if (turn.deadline > now) turn.earliest = closedUntil
+      this.refuse(turn, "deadline")
     }
   }
 

@@ -92,6 +92,8 @@ const tooLate = (error: ClaudeError.ClaudeError) =>
     `The next retry would have ended past the call's total timeout. Raise timeouts.total, or retry less. The last failure: ${error.message}`,
     {
       type: "client_timeout_error",
+      // There is time left, if not here.
+      mayFailOver: error.mayFailOver,
       status: error.status,
       requestId: error.requestId,
       usage: error.usage,

@@ -75,7 +75,7 @@ export const makeAll = Effect.fnUntraced(function*(
   })
 
   return (transport) => {
-    const { address, port } = transport.server
+    const { account, server: { address, port } } = transport
     const lanes = new Map<string, Lane>()
     let unknown = 0
 
@@ -91,13 +91,19 @@ export const makeAll = Effect.fnUntraced(function*(
       const key = `${address}:${port}/${counts ? "count_tokens/" : ""}${model}`
       const gate = Gate.make({
         ...settings.admission,
+        // Who takes of shared limits waits for the store, if for nothing else.
+        queue: limits === undefined ? settings.admission.queue : Math.max(settings.admission.queue, Gate.LEASE),
         tenant: (name) => settings.admission.tenant(name) ?? {},
         // Counting has limits of its own, which nobody tells.
         concurrency: counts
           ? { min: settings.admission.concurrency.max, max: settings.admission.concurrency.max }
           : settings.admission.concurrency,
         rates: counts ? { limits: {}, windowMillis: 60_000, learn: false } : settings.admission.ratesOf(model),
-        shared: limits === undefined || counts ? undefined : { key, store: limits, guard: limitsGuard },
+        shared: limits === undefined || counts ? undefined : {
+          key: account === undefined ? key : `${account}@${key}`,
+          store: limits,
+          guard: limitsGuard
+        },
         onLevel: (level) => {
           if (!counts) admission.level(model, level)
         },
@@ -109,8 +115,10 @@ export const makeAll = Effect.fnUntraced(function*(
           admission.rates(model, levels)
         }
       })
+      const made = runSync(Scope.provide(gate, scope))
+      if (!counts) admission.level(model, made.turns.level)
       return {
-        gate: runSync(Scope.provide(gate, scope)),
+        gate: made,
         circuit: circuitOf?.(key),
         learned: new Estimate.Learned()
       }

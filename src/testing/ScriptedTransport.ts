@@ -75,6 +75,9 @@ export const make = (answers: Answers): Effect.Effect<ScriptedTransport["Service
       return {
         response: mailbox.response,
         pull: mailbox.pull,
+        get refusal() {
+          return mailbox.refusal
+        },
         fail: (error) => mailbox.fail(error),
         // There is no connection to keep, so nothing to wait for.
         complete: () => mailbox.end()

@@ -10,6 +10,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import { createHash } from "node:crypto"
 import { ReadableStream as NodeReadableStream } from "node:stream/web"
 import type { Dispatcher } from "undici"
 import * as ClaudeError from "../ClaudeError.ts"
@@ -100,6 +101,7 @@ export const make = Effect.fnUntraced(function*(
       address: url.hostname,
       port: url.port === "" ? (url.protocol === "http:" ? 80 : 443) : Number(url.port)
     },
+    account: accountOf(client),
     provider: providers[client.constructor.name] ?? "anthropic",
     redact: (text) => Classify.redact(text, secrets(client))
   })
@@ -203,6 +205,11 @@ const loadAgent = async (): Promise<typeof import("undici").Agent> => {
 /** What no message may show, also where a proxy or the platform echoes it. */
 const secrets = (client: AnthropicClient): ReadonlyArray<string> =>
   [client.apiKey, client.authToken].filter((secret) => secret != null && secret !== "") as ReadonlyArray<string>
+
+const accountOf = (client: AnthropicClient): string | undefined => {
+  const [secret] = secrets(client)
+  return secret === undefined ? undefined : createHash("sha256").update(secret).digest("hex").slice(0, 12)
+}
 
 /** Reads the web stream of a client that was handed in, as fast as it is wanted. */
 class WebReader implements Producer {

@@ -177,11 +177,7 @@ export const fromThrown = (
   const code = causeCode(error)
   const root = rootCause(error)
   if (code === "UND_ERR_DESTROYED" || code === "UND_ERR_CLOSED") {
-    return Failure.fatal(
-      new ClaudeError.Misconfigured({}),
-      "This client is closed: its layer ended while the call was under way. Keep the layer open for as long as it is called.",
-      { type: "connection_error" }
-    )
+    return Failure.closed()
   }
   if (misconfigured(code, root.message)) {
     return Failure.fatal(

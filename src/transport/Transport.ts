@@ -43,6 +43,8 @@ export class Transport extends Context.Service<Transport, {
   readonly open: (request: TransportRequest) => Effect.Effect<Exchange, never, Scope.Scope>
   /** Where requests go, for spans and metrics. */
   readonly server: { readonly url: string; readonly address: string; readonly port: number }
+  /** Whose rate limits its requests count against, as a digest. @default one account for each server */
+  readonly account?: string | undefined
   /** `gen_ai.provider.name` of what answers. */
   readonly provider: string
   /** Takes the client's credentials out of a text that came over the wire. @default as it is */

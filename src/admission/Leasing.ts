@@ -1,0 +1,91 @@
+/**
+ * Leases what the next in turn need of limits that are shared, and gives back what calls did not use.
+ *
+ * One fiber at most asks the store, so a busy process asks once for many; it lives while somebody waits for rate or
+ * something is owed.
+ */
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import { amounts, type SharedRates } from "./SharedRates.ts"
+import type { StoreGuard } from "./StoreGuard.ts"
+import type { LimitStore } from "./Stores.ts"
+import type { Turns } from "./Turns.ts"
+
+/** Where limits are shared. @internal */
+export interface Shared {
+  readonly key: string
+  readonly store: LimitStore
+  readonly guard: StoreGuard
+}
+
+/** @internal */
+export interface LeasingOptions extends Shared {
+  readonly rates: SharedRates
+  readonly turns: Turns
+  readonly now: () => number
+  readonly fork: (effect: Effect.Effect<unknown>) => Fiber.Fiber<unknown>
+  /** Something was leased. */
+  readonly onLeased: () => void
+}
+
+/** How many turns are leased at once. @internal */
+export const LEASE = 16
+
+/** @internal */
+export class Leasing {
+  private state: "idle" | "asks" | "waits" = "idle"
+  private fiber: Fiber.Fiber<unknown> | undefined
+  private readonly options: LeasingOptions
+  private readonly round: Effect.Effect<unknown>
+
+  constructor(options: LeasingOptions) {
+    this.options = options
+    const { guard, key, rates, store } = options
+    this.round = Effect.suspend(() => {
+      this.state = "asks"
+      if (guard.isResting()) {
+        // What is owed is kept, and those who wait go on by local limits.
+        this.state = "idle"
+        return Effect.sync(options.onLeased)
+      }
+      const owed = rates.takeOwed(options.turns.waiting === 0)
+      if (owed !== undefined) {
+        return Effect.andThen(guard.ask(store.give(key, rates.limits, owed), Effect.void), this.round)
+      }
+      const needs = this.needs
+      if (needs.length === 0) return Effect.sync(() => this.state = "idle")
+      const taken = guard.ask(store.take(key, rates.limits, needs.map(amounts)), Effect.succeed(nothing))
+      return Effect.flatMap(taken, ({ granted, waitMillis }) => {
+        rates.supply(needs.slice(0, granted))
+        options.onLeased()
+        if (waitMillis <= 0) return this.round
+        this.state = "waits"
+        return Effect.andThen(Effect.sleep(waitMillis), this.round)
+      })
+    })
+  }
+
+  /** Sees to it that somebody asks, where there is something to ask for. */
+  lease(): void {
+    if (this.state === "idle" && !this.options.guard.isResting()) this.fiber = this.options.fork(this.round)
+  }
+
+  /** What is waited for is not what it was: asks again at once. */
+  again(): void {
+    if (this.state !== "waits") return
+    this.stop()
+    this.state = "idle"
+  }
+
+  stop(): void {
+    this.fiber?.interruptUnsafe()
+  }
+
+  private get needs() {
+    const { now, rates, turns } = this.options
+    // While all is paused here, what the store has is for others.
+    return turns.waitsForRate && rates.closedUntil <= now() ? turns.wanted(LEASE) : []
+  }
+}
+
+const nothing = { granted: 0, waitMillis: 0 }
