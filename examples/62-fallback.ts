@@ -1,10 +1,10 @@
 /**
- * A call goes from a model that is overloaded to the next, then to another client; where none is left, the caller answers itself.
- * Run it with `node examples/62-fallback.ts`; with ANTHROPIC_API_KEY in the environment the calls are real, and nothing is down.
+ * A call goes on from a model that is overloaded or refuses, then to another client; at last its caller answers itself.
+ * Run it with `node examples/62-fallback.ts`; with ANTHROPIC_API_KEY in the environment there is one real call.
  */
 import Anthropic from "@anthropic-ai/sdk"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Config, Console, Effect, Layer, Logger, Tracer } from "effect"
+import { Config, Console, Effect, Layer, Logger } from "effect"
 import { Claude, RetryPolicy } from "effect-claude"
 import { layerConsole } from "effect-claude/telemetry"
 import { Answer, type ClaudeSimulator } from "effect-claude/testing"
@@ -16,6 +16,8 @@ const slogan = (elsewhere: Anthropic) =>
   Claude.text({ model: "claude-opus-5-5", max_tokens: 60, prompt: "A slogan for an umbrella shop, please." }).pipe(
     Claude.withPolicy({
       fallback: ["claude-sonnet-5-5", { client: elsewhere, model: "claude-haiku-5-5" }],
+      // A refusal is an answer, unless you say that another model may see what it makes of the request.
+      onRefusal: "fallback",
       retry: RetryPolicy.make({ times: 1, initial: "100 millis" })
     }),
     // Each target has had its retries. What is left is an answer of one's own.
@@ -30,19 +32,28 @@ const makeElsewhere = Effect.gen(function*() {
   return new Anthropic({ apiKey, baseURL })
 })
 
+const busy = Answer.error(529, { message: "Overloaded" })
+const refusal = Answer.text("I would rather not.", { stopReason: "refusal", firstContent: "100 millis" })
+const served = Answer.text("Rain is only weather.", { firstContent: "200 millis", pace: "60 millis" })
+
 const sections = [
-  { title: "1. The first model is overloaded", down: ["opus"] },
-  { title: "2. Only another client is left", down: ["opus", "sonnet"] },
-  { title: "3. Nobody is left", down: ["opus", "sonnet", "haiku"] }
+  { title: "1. The first model is overloaded", opus: busy, sonnet: served, haiku: served },
+  { title: "2. The first model refuses", opus: refusal, sonnet: served, haiku: served },
+  { title: "3. Only another client is left", opus: busy, sonnet: busy, haiku: served },
+  { title: "4. Nobody is left", opus: busy, sonnet: busy, haiku: busy }
 ]
+const real = { title: "Nothing is down: the first model answers", opus: served, sonnet: served, haiku: served }
+
+let now = real
+const answers: ClaudeSimulator.Answers = ({ body: { model = "" } }) =>
+  Answer.delay("60 millis", model.includes("opus") ? now.opus : model.includes("sonnet") ? now.sonnet : now.haiku)
 
 const program = Effect.gen(function*() {
   const elsewhere = yield* makeElsewhere
-  for (const section of Api.isReal ? [{ title: "Nothing is down: the first model answers", down: [] }] : sections) {
-    down = section.down
-    yield* Console.log(styleText("bold", `${section.title}\n`))
+  for (now of Api.isReal ? [real] : sections) {
+    yield* Console.log(styleText("bold", `${now.title}\n`))
     yield* Effect.flatMap(slogan(elsewhere), Console.log)
-    yield* Console.log(`\n${trace}${servedBy()}`)
+    yield* Console.log(`\n${trace}`)
   }
 })
 
@@ -50,31 +61,6 @@ const program = Effect.gen(function*() {
 let trace = ""
 const output = { write: (text: string) => trace = text, isTTY: process.stdout.isTTY, columns: process.stdout.columns }
 
-// The call's span, as an exporter would get it, says who served after a fallback.
-let span: Tracer.NativeSpan | undefined
-const tracer = Tracer.make({
-  span: (options) => {
-    const made = new Tracer.NativeSpan(options)
-    if (options.kind === "client" && options.name.startsWith("chat ")) span = made
-    return made
-  }
-})
-const servedBy = () => {
-  const name = "claude.fallback.served_by"
-  const target = span?.attributes.get(name)
-  return target === undefined ? "" : `  ${styleText("green", `${name}: ${String(target)}`)}\n`
-}
-
-let down: ReadonlyArray<string> = []
-const answers: ClaudeSimulator.Answers = ({ body }) =>
-  down.some((name) => body.model?.includes(name))
-    ? Answer.delay("60 millis", Answer.error(529, { message: "Overloaded" }))
-    : Answer.text("Rain is only weather.", { firstContent: "200 millis", pace: "60 millis" })
-
-const layer = Layer.mergeAll(
-  Claude.layerConfig,
-  layerConsole({ output }).pipe(Layer.provide(Layer.succeed(Tracer.Tracer, tracer))),
-  Logger.layer([])
-)
+const layer = Layer.mergeAll(Claude.layerConfig, layerConsole({ output }), Logger.layer([]))
 
 program.pipe(Effect.provide(layer.pipe(Layer.provideMerge(Api.layer(answers)))), NodeRuntime.runMain)

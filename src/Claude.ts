@@ -25,7 +25,6 @@ import { Accumulator } from "./decode/Accumulator.ts"
 import * as Event from "./decode/Event.ts"
 import * as Text from "./decode/Text.ts"
 import { TokenCount } from "./decode/TokenCount.ts"
-import * as Failure from "./Failure.ts"
 import * as Caching from "./internal/Caching.ts"
 import * as Call from "./internal/Call.ts"
 import * as Endpoint from "./internal/Endpoint.ts"
@@ -126,7 +125,7 @@ const makeWith = Effect.fnUntraced(function*(
   const endpointOf = yield* Endpoint.makeAll(settings, admission)
   const home = endpointOf(yield* Transport)
   const money = yield* Money.make(settings, admission)
-  const cache = yield* Caching.make<Message, ClaudeError.ClaudeError>(settings, admission, Call.withoutReceipt)
+  const cache = yield* Caching.make(settings, admission)
   const retryBudget = new Retrying.RetryBudget(settings.retryBudget)
   const fallback = Fallback.make(home, endpointOf, retryBudget, yield* Effect.scope)
   const policyOf = Settings.makePolicyOf(settings.policy, settings.admission)
@@ -171,7 +170,6 @@ const makeWith = Effect.fnUntraced(function*(
 
   const begin = (prepared: Call.Prepared): Effect.Effect<Call.Call> => {
     const { operation, policy, resolved, stream, streamed } = prepared
-    retryBudget.deposit()
     const target = fallback.home(prepared)
     const { tags, tenant } = policy
     const info = { operation, model: resolved.model, params: target.body, streamed, stream, tenant, tags }
@@ -201,8 +199,8 @@ const makeWith = Effect.fnUntraced(function*(
     const size = Estimate.inputSize(body)
     const maxTokens = body.max_tokens ?? 0
 
-    const billed = operation === "chat"
-      ? yield* money.reserve({ tenant: policy.tenant, model, size, maxTokens, body })
+    const ended = operation === "chat"
+      ? yield* money.reserve({ tenant: policy.tenant, model, size, maxTokens, body, streamed })
       : undefined
     if (lane.circuit !== undefined) yield* lane.circuit.peek
     const pass = yield* lane.gate.enter({
@@ -215,6 +213,8 @@ const makeWith = Effect.fnUntraced(function*(
     })
     const admitted = lane.circuit === undefined ? undefined : yield* lane.circuit.admit
 
+    // A call brings its part when it is sent: one that the cache answers, or that is turned away, brings none.
+    if (told.attempts === 0) retryBudget.deposit()
     let exchange: Exchange | undefined
     let sentAt = 0
     const span = yield* Effect.acquireRelease(
@@ -226,10 +226,10 @@ const makeWith = Effect.fnUntraced(function*(
           const used = bill === undefined ? undefined : Request.countedTokens(bill.usage)
           if (used !== undefined) lane.learned.learn(size, used.inputTokens, used.outputTokens)
           const isDown = pass.ended(used, error)
-          if (bill !== undefined) billed?.(bill, sentAt)
+          ended?.({ bill, error, exchange, sentAt })
           // Who gives up says nothing about the server, and neither does one that was too many.
           const isKnown = Exit.isSuccess(exit) || error !== undefined
-          return admitted?.ended(isKnown && isDown ? error : "given up") ?? Effect.void
+          return admitted?.ended(isKnown ? error : "given up", isDown) ?? Effect.void
         })
     )
     const traceparent = told.traceparent(span)
@@ -294,50 +294,34 @@ const makeWith = Effect.fnUntraced(function*(
     return Pull.catchDone(drain, () => call.accumulator.folded)
   }
 
-  /** A call that is made, whatever the cache has. */
-  const fresh = (prepared: Call.Prepared): Effect.Effect<Message, ClaudeError.ClaudeError> =>
-    Effect.acquireUseRelease(
-      begin(prepared),
-      (call) =>
-        fallback.served(
-          call,
-          Effect.scoped(Effect.flatMap(attempt(call, Effect.succeed), (attempt) => fold(call, attempt))),
-          isRefusal
-        ).pipe(
-          Effect.map((message): Message => Object.assign(message, Call.receipt(call))),
-          Effect.mapError((error) => Call.final(call, error))
-        ),
-      (call, exit) => Call.end(call, Call.outcomeOf(exit), exit)
+  /** Attempts of a call, until one serves. */
+  const made = (call: Call.Call): Effect.Effect<Message, ClaudeError.ClaudeError> =>
+    fallback.served(
+      call,
+      Effect.scoped(Effect.flatMap(attempt(call, Effect.succeed), (attempt) => fold(call, attempt))),
+      isRefusal
+    ).pipe(
+      Effect.map((message): Message => Object.assign(message, Call.receipt(call))),
+      Effect.mapError((error) => Call.final(call, error))
     )
 
-  /** A call that is answered with what was, or is being, answered to another. */
-  const replayed = (
-    prepared: Call.Prepared,
-    outcome: "hit" | "shared",
-    answer: Effect.Effect<SdkMessage, ClaudeError.ClaudeError>
-  ): Effect.Effect<Message, ClaudeError.ClaudeError> =>
-    Effect.acquireUseRelease(
-      begin(prepared),
-      (call) =>
-        answer.pipe(
-          Effect.timeoutOrElse({ duration: prepared.total, orElse: () => Effect.fail(Failure.deadlineExceeded()) }),
-          Effect.map((message): Message => {
-            call.span.cached(outcome, message)
-            return Object.assign(message, Call.free)
-          })
-        ),
-      (call, exit) => Call.end(call, Call.outcomeOf(exit), exit)
-    )
-
-  const message: Claude["Service"]["message"] = (request) =>
+  /** Whole messages; `anew`, whatever the cache has. */
+  const folded = (request: MessageRequest, anew: boolean): Effect.Effect<Message, ClaudeError.ClaudeError> =>
     Effect.flatMap(
       prepare(Request.resolve(request, settings.defaults, clock.currentTimeMillisUnsafe()), "chat", false),
-      (prepared) =>
-        cache.answered(keyOf(prepared), `${prepared.total}`, {
-          fresh: fresh(prepared),
-          replayed: (outcome, answer) => replayed(prepared, outcome, answer)
-        })
+      (prepared) => {
+        const key = keyOf(prepared)
+        return key === undefined
+          ? Effect.acquireUseRelease(
+            begin(prepared),
+            made,
+            (call, exit) => Call.end(call, Call.outcomeOf(exit), exit)
+          )
+          : cache.answered(key, { begin: begin(prepared), made }, anew)
+      }
     )
+
+  const message: Claude["Service"]["message"] = (request) => folded(request, false)
 
   const keyOf = ({ policy, resolved }: Call.Prepared): string | undefined =>
     policy.cache === true ? cache.keyOf(resolved, home.transport.server.url, policy) : undefined
@@ -356,17 +340,19 @@ const makeWith = Effect.fnUntraced(function*(
       (call) => Call.end(call, "cancelled", Exit.void)
     ).pipe(Scope.provide(scope))
     if (kept !== undefined) return yield* StreamCall.replay(call, kept)
+    const { target } = call
     return yield* StreamCall.open({
       call,
       scope,
       now,
       attempt: (onComplete) => attempt(call, onComplete),
-      served: (attempt) => fallback.served(call, attempt, () => false),
-      onWhole: key === undefined
-        ? Effect.void
-        : Effect.ignore(
-          Effect.suspend(() => Effect.flatMap(call.accumulator.folded, (message) => cache.store(key, message)))
-        )
+      served: (attempt, broken) => fallback.served(call, attempt, () => false, broken),
+      // What another target answered is no answer to those who ask this one.
+      onWhole: Effect.suspend(() =>
+        key === undefined || call.target !== target
+          ? Effect.void
+          : Effect.ignore(Effect.flatMap(call.accumulator.folded, (message) => cache.store(key, message)))
+      )
     })
   })
 
@@ -406,10 +392,21 @@ const makeWith = Effect.fnUntraced(function*(
     )
 
   const object: Claude["Service"]["object"] = (schema, request) =>
-    Effect.flatMap(
-      CurrentPolicy,
-      ({ repair = settings.policy.repair ?? 1 }) => StructuredOutput.ask(schema, request, { ...Text, message, repair })
-    )
+    Effect.flatMap(CurrentPolicy, ({ repair = settings.policy.repair ?? 1 }) => {
+      let isReplayed = false
+      const ask = (anew: boolean) =>
+        StructuredOutput.ask(schema, request, {
+          ...Text,
+          message: (request) => Effect.tap(folded(request, anew), ({ cached }) => Effect.sync(() => isReplayed = cached)),
+          repair
+        })
+      // An answer that does not fit is not met again for as long as it is kept.
+      return Effect.catchIf(
+        ask(false),
+        ({ reason }) => isReplayed && reason._tag === "SchemaMismatch",
+        () => ask(true)
+      )
+    })
 
   return Claude.of({ message, object, stream, countTokens, usage: money.usage })
 })

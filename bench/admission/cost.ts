@@ -1,13 +1,15 @@
 /**
  * What admission costs a call that nobody makes wait: its stages alone, and a whole call beside one of the release that
- * had a semaphore in their place; and what it costs when 100 000 wait.
+ * had a semaphore in their place.
  *
- * The answer is in memory and comes at once, with the headers of three rate limits.
+ * The answer is in memory and comes at once, with the headers of three rate limits. CPU time is the whole process's,
+ * with the compiler and the collector. Each round measures one after the other what is compared; what counts is the
+ * median of their differences.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { execFileSync, fork } from "node:child_process"
+import { execFileSync } from "node:child_process"
 import { mkdtempSync, rmSync, symlinkSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -23,25 +25,30 @@ import { type ResponseHead, Transport } from "../../src/transport/Transport.ts"
 import { recording, shortMessage } from "../fixture.ts"
 import { median, noise } from "../stats.ts"
 import * as Figures from "./figures.ts"
-import type { Waited } from "./waiters.ts"
 
 const root = join(import.meta.dirname, "..", "..")
 /** The last commit before admission. */
 const BEFORE = "6f675a8"
-const ROUNDS = 21
+const WARM = 30
+const ROUNDS = 61
 const CALLS = 1000
 
 const kinds = ["requests", "input-tokens", "output-tokens"]
-const headers = new Map([
-  ["content-type", "text/event-stream"],
-  ["request-id", "req_bench"],
-  ...kinds.flatMap((kind): Array<[string, string]> => [
-    [`anthropic-ratelimit-${kind}-limit`, "1000000000"],
-    [`anthropic-ratelimit-${kind}-remaining`, "999999999"],
-    [`anthropic-ratelimit-${kind}-reset`, "2040-01-01T00:00:00Z"]
+/** The headers of a response, which tell three limits that are whole again at another time each. */
+const heads = Array.from({ length: 64 }, (_, i): ResponseHead => {
+  const headers = new Map([
+    ["content-type", "text/event-stream"],
+    ["request-id", "req_bench"],
+    ...kinds.flatMap((kind): Array<[string, string]> => [
+      [`anthropic-ratelimit-${kind}-limit`, "1000000000"],
+      [`anthropic-ratelimit-${kind}-remaining`, "999999999"],
+      [`anthropic-ratelimit-${kind}-reset`, new Date(Date.now() + 600_000 + 1000 * i).toISOString()]
+    ])
   ])
-])
-const head: ResponseHead = { status: 200, headers: { get: (name) => headers.get(name) ?? null } }
+  return { status: 200, headers: { get: (name) => headers.get(name) ?? null } }
+})
+let answers = 0
+const nextHead = (): ResponseHead => heads[answers++ % heads.length]!
 const options = { defaults: { model: shortMessage.model, max_tokens: 1024 } }
 const prompt = "Say hello."
 
@@ -49,12 +56,12 @@ const prompt = "Say hello."
 const measure = (things: ReadonlyArray<Effect.Effect<unknown, unknown>>) =>
   Effect.gen(function*() {
     const times = things.map((): Array<number> => [])
-    for (let round = -3; round < ROUNDS; round++) {
+    for (let round = -WARM; round < ROUNDS; round++) {
       for (const [i, thing] of things.entries()) {
         const before = process.cpuUsage()
         for (let call = 0; call < CALLS; call++) yield* thing
         const { system, user } = process.cpuUsage(before)
-        // The first rounds warm up.
+        // The first rounds are the compiler's.
         if (round >= 0) times[i]!.push((user + system) / CALLS)
       }
     }
@@ -81,7 +88,7 @@ const transport = (frames: ReadonlyArray<Uint8Array>): Transport["Service"] => (
     Effect.sync(() => {
       let rest = frames
       return {
-        response: Effect.succeed(head),
+        response: Effect.sync(nextHead),
         pull: Effect.sync(() => {
           const next = rest
           rest = []
@@ -96,7 +103,7 @@ const transport = (frames: ReadonlyArray<Uint8Array>): Transport["Service"] => (
 /** As `Claude` composes them, between the call's span and the attempt's. */
 const stages = Effect.gen(function*() {
   const settings = Settings.resolve(options)
-  if ("_tag" in settings) return yield* Effect.fail(settings)
+  if ("_tag" in settings) return yield* settings
   const telemetry = yield* AdmissionTelemetry.make
   const endpoint = (yield* Endpoint.makeAll(settings, telemetry))(transport([]))
   const money = yield* Money.make(settings, telemetry)
@@ -108,10 +115,11 @@ const stages = Effect.gen(function*() {
     partial: false
   }
   const used = { inputTokens: 25, outputTokens: 128 }
-  return Effect.scoped(Effect.gen(function*() {
+  const call = Effect.scoped(Effect.gen(function*() {
     const lane = endpoint.lane("chat", body.model)
     const size = Estimate.inputSize(body)
-    const billed = yield* money.reserve({ tenant: undefined, model: body.model, size, maxTokens: 1024, body })
+    const told = { tenant: undefined, model: body.model, size, maxTokens: 1024, body, streamed: true }
+    const ended = yield* money.reserve(told)
     if (lane.circuit !== undefined) yield* lane.circuit.peek
     const pass = yield* lane.gate.enter({
       tenant: "",
@@ -126,16 +134,18 @@ const stages = Effect.gen(function*() {
       Effect.suspend(() => {
         lane.learned.learn(size, used.inputTokens, used.outputTokens)
         pass.ended(used, undefined)
-        billed(bill, 0)
+        ended({ bill, error: undefined, exchange: {}, sentAt: 0 })
         return admitted?.ended(undefined) ?? Effect.void
       }))
     pass.sent()
-    pass.responded(head)
+    pass.responded(nextHead())
     pass.content(1)
   }))
+  return { call }
 })
 
 const without = Effect.scoped(Effect.gen(function*() {
+  yield* Effect.void
   yield* Effect.acquireRelease(Effect.void, () => Effect.void)
 }))
 
@@ -144,34 +154,33 @@ const without = Effect.scoped(Effect.gen(function*() {
 // -----------------------------------------------------------------------------
 
 /** The sources of another commit, in a folder that goes with the scope; nothing where this is no clone that has it. */
-const sourcesOf = (commit: string) =>
-  Effect.gen(function*() {
-    const folder = yield* Effect.acquireRelease(
-      Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-claude-"))),
-      (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
-    )
-    return yield* Effect.sync(() => {
-      try {
-        const archive = execFileSync("git", ["-C", root, "archive", commit, "src", "package.json"], {
-          stdio: ["ignore", "pipe", "ignore"]
-        })
-        execFileSync("tar", ["-x", "-C", folder], { input: archive })
-      } catch {
-        return undefined
-      }
-      symlinkSync(join(root, "node_modules"), join(folder, "node_modules"))
-      return folder
-    })
+const sourcesOf = (commit: string) => {
+  const folder = Effect.acquireRelease(
+    Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-claude-"))),
+    (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+  )
+  return Effect.map(folder, (folder) => {
+    try {
+      const archive = execFileSync("git", ["-C", root, "archive", commit, "src", "package.json"], {
+        stdio: ["ignore", "pipe", "ignore"]
+      })
+      execFileSync("tar", ["-x", "-C", folder], { input: archive })
+    } catch {
+      return undefined
+    }
+    symlinkSync(join(root, "node_modules"), join(folder, "node_modules"))
+    return folder
   })
+}
 
 /** One call of a client over the memory; both releases have these names. */
-const call = (modules: { readonly Claude: typeof Claude; readonly Transport: typeof Transport }) =>
+const callOf = (modules: { readonly Claude: typeof Claude; readonly Transport: typeof Transport }) =>
   Effect.gen(function*() {
     const layer = Layer.effect(modules.Claude.Claude, modules.Claude.make(options)).pipe(
       Layer.provide(Layer.succeed(modules.Transport, transport(recording("short").frames)))
     )
     const claude = Context.get(yield* Layer.build(layer), modules.Claude.Claude)
-    return claude.message({ prompt })
+    return { call: claude.message({ prompt }) }
   })
 
 const wholeCalls = Effect.gen(function*() {
@@ -180,54 +189,19 @@ const wholeCalls = Effect.gen(function*() {
     return [Figures.note("a whole call, beside one before admission", `no commit ${BEFORE} here`)]
   }
   const load = (path: string) => Effect.promise(() => import(pathToFileURL(join(folder, "src", path)).href))
-  const before = yield* call({ Claude: yield* load("Claude.ts"), ...yield* load("transport/Transport.ts") })
-  const { of, value } = beyond(yield* measure([before, yield* call({ Claude, Transport })]))
+  const before = yield* callOf({ Claude: yield* load("Claude.ts"), ...yield* load("transport/Transport.ts") })
+  const now = yield* callOf({ Claude, Transport })
+  const { of, value } = beyond(yield* measure([before.call, now.call]))
   return [Figures.note(`a whole call, beyond one of ${BEFORE}`, `${value.toFixed(1)} µs CPU${of}`)]
-})
-
-// -----------------------------------------------------------------------------
-// many who wait
-// -----------------------------------------------------------------------------
-
-const waiters = (leave: Waited["leave"]) =>
-  Effect.promise(() =>
-    new Promise<Waited>((resolve, reject) => {
-      const child = fork(join(import.meta.dirname, "waiters.ts"), [leave], { execArgv: ["--expose-gc"] })
-      // What waiters.ts sends.
-      child.once("message", (message) => resolve(message as unknown as Waited))
-      child.once("exit", (code) => reject(new Error(`waiters.ts ended with ${code}`)))
-    })
-  )
-
-const crowds = Effect.gen(function*() {
-  const figures: Array<Figures.Figure> = []
-  for (const leave of ["served", "interrupted"] as const) {
-    const { leaveMillis, megabytes, peakMegabytes, queueMillis } = yield* waiters(leave)
-    const seconds = (queueMillis + leaveMillis) / 1000
-    const parts = `, ${queueMillis.toFixed(0)} ms to queue and ${leaveMillis.toFixed(0)} ms to leave`
-    figures.push(
-      Figures.atMost(`100 000 wait, and are ${leave}`, 2, seconds, "s", 2, parts),
-      Figures.atMost(
-        `100 000 wait, and are ${leave}: memory while they wait`,
-        300,
-        megabytes,
-        "MB",
-        0,
-        `, ${peakMegabytes.toFixed(0)} MB before it is collected`
-      )
-    )
-  }
-  return figures
 })
 
 await Figures.run(
   "cost",
   Effect.gen(function*() {
-    const { of, value } = beyond(yield* measure([without, yield* stages]))
+    const { of, value } = beyond(yield* measure([without, (yield* stages).call]))
     return [
       Figures.atMost("its stages, beyond a scope without them", 15, value, "µs CPU", 1, of),
-      ...yield* wholeCalls,
-      ...yield* crowds
+      ...yield* wholeCalls
     ]
   })
 )

@@ -37,22 +37,27 @@ export const atMost = (what: string, target: number, value: number, unit: string
 /** What explains the others. */
 export const note = (what: string, figure: string): Figure => ({ what, target: "", figure, met: undefined })
 
+/** What could not be found out, and why: never met. */
+export const missing = (what: string, target: string, why: string): Figure => ({
+  what,
+  target,
+  figure: `NOT MEASURED: ${why}`,
+  met: false
+})
+
 export const percent = (value: number): string => `${(value * 100).toFixed(1)} %`
 
-export const table = (drills: ReadonlyArray<readonly [drill: string, figures: ReadonlyArray<Figure>]>): string =>
-  [
-    ["drill", "what", "target", "figure", "met"],
-    ["---", "---", "---", "---", "---"],
-    ...drills.flatMap(([drill, figures]) =>
-      figures.map(({ figure, met, target, what }) => [
-        drill,
-        what,
-        target,
-        figure,
-        met === undefined ? "" : met ? "yes" : "NO"
-      ])
-    )
-  ].map((cells) => `| ${cells.join(" | ")} |\n`).join("")
+const columns = ["drill", "what", "target", "figure", "met"]
+
+const line = (cells: ReadonlyArray<string>): string => `| ${cells.join(" | ")} |\n`
+
+/** The head of a table, and the rows of a drill, in Markdown. */
+export const head: string = line(columns) + line(columns.map(() => "---"))
+
+export const rows = (drill: string, figures: ReadonlyArray<Figure>): string =>
+  figures.map(({ figure, met, target, what }) =>
+    line([drill, what, target, figure, met === undefined ? "" : met ? "yes" : "**NO**"])
+  ).join("")
 
 /** Runs a drill, and reports what it found. */
 export const run = async (
@@ -68,7 +73,7 @@ export const run = async (
     process.stderr.write(`${drill}: ${Cause.pretty(exit.cause)}\n`)
     process.exit(1)
   }
-  if (process.send === undefined) process.stdout.write(table([[drill, exit.value]]))
+  if (process.send === undefined) process.stdout.write(head + rows(drill, exit.value))
   else await new Promise((resolve) => process.send?.(exit.value, resolve))
   process.exit(0)
 }

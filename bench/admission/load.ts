@@ -48,16 +48,22 @@ export const looping = (callers: number, millis: number, call: Call): Effect.Eff
     return Effect.as(Effect.timeoutOption(loops, millis), all)
   })
 
-/** So many calls a second for as long, whatever becomes of them; answers when all have ended. */
-export const steady = (perSecond: number, millis: number, call: Call): Effect.Effect<ReadonlyArray<Made>> =>
+/** So many calls a second for as long, whatever becomes of them; answers when all have ended, and tells each that has. */
+export const steady = (
+  perSecond: number,
+  millis: number,
+  call: Call,
+  onEnd: (one: Made) => void = () => {}
+): Effect.Effect<ReadonlyArray<Made>> =>
   Effect.gen(function*() {
+    const one = Effect.tap(made(call), (one) => Effect.sync(() => onEnd(one)))
     const fibers: Array<Fiber.Fiber<Made>> = []
     const from = now()
     const total = Math.round(perSecond * millis / 1000)
     while (fibers.length < total) {
       // As many as are due by now: a machine that was busy makes up for it.
       const due = Math.min(total, Math.ceil((now() - from) / 1000 * perSecond))
-      while (fibers.length < due) fibers.push(yield* Effect.forkChild(made(call)))
+      while (fibers.length < due) fibers.push(yield* Effect.forkChild(one))
       yield* Effect.sleep(2)
     }
     return yield* Effect.forEach(fibers, Fiber.join)

@@ -37,7 +37,7 @@ if (orders !== undefined && process.send !== undefined) {
     return { served: calls.filter(({ message }) => message !== undefined).length, failed: Load.reasons(calls) }
   })
   const done: Done = await Effect.runPromise(
-    Effect.scoped(member).pipe(Effect.provide(stores), Effect.provide(Logger.layer([])))
+    Effect.scoped(member).pipe(Effect.provide(Layer.merge(stores, Logger.layer([]))))
   )
   process.send(done, () => process.exit(0))
 }

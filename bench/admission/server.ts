@@ -10,6 +10,8 @@ export interface Spec {
   /** Milliseconds to the first content, and from there to the end: evenly distributed from one to the other. */
   readonly firstContent: Range
   readonly rest: Range
+  /** Which times follow each other. @default 1 */
+  readonly seed?: number
 }
 
 export type Range = readonly [least: number, most: number]
@@ -29,13 +31,22 @@ export type Order =
 
 const between = ([least, most]: Range, part: number): number => least + (most - least) * part
 
-/** Answers whose times are spread, and the same in each run; the two parts are mixed by 37, which has no factor of 64. */
-const answersOf = ({ firstContent, rest }: Spec): ReadonlyArray<Answer.Answer> =>
-  Array.from({ length: 64 }, (_, i) =>
-    Answer.text("Hello there", {
-      firstContent: between(firstContent, (i * 37 % 64) / 63),
-      pace: between(rest, (i * 11 % 64) / 63)
-    }))
+/** Numbers from 0 to 1 that look like chance, and are the same for a seed (mulberry32). */
+const random = (seed: number) => () => {
+  seed = (seed + 0x6d2b79f5) | 0
+  let mixed = Math.imul(seed ^ (seed >>> 15), seed | 1)
+  mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+  return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+}
+
+/** Answers whose times are spread. */
+const answersOf = ({ firstContent, rest, seed = 1 }: Spec): ReadonlyArray<Answer.Answer> => {
+  const next = random(seed)
+  return Array.from(
+    { length: 1024 },
+    () => Answer.text("Hello there", { firstContent: between(firstContent, next()), pace: between(rest, next()) })
+  )
+}
 
 const serve = (spec: Spec) =>
   Effect.gen(function*() {
@@ -58,10 +69,11 @@ const serve = (spec: Spec) =>
         : "capacity" in order
         ? simulator.setCapacity(order.capacity)
         : simulator.setOutage(order.outage)
+    const run = Effect.runPromiseWith(yield* Effect.context<never>())
     process.on("message", (message) => {
       // What simulator.ts sends.
       const { id, order } = message as { readonly id: number; readonly order: Order }
-      Effect.runPromise(obey(order)).then((value) => process.send?.({ id, value }))
+      run(obey(order)).then((value) => process.send?.({ id, value }))
     })
     process.on("disconnect", () => process.exit(0))
     process.send?.(simulator.url)

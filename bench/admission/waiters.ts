@@ -1,4 +1,7 @@
-/** 100 000 calls come to a gate that is taken, wait, and leave it: in a process of its own, which tells what it took. */
+/**
+ * 100 000 calls come to a gate that is taken, each in a fiber of its own, wait, and leave it: in a process of its own,
+ * which tells what it took.
+ */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Gate from "../../src/admission/Gate.ts"
@@ -8,8 +11,11 @@ export interface Waited {
   readonly leave: "served" | "interrupted"
   readonly queueMillis: number
   readonly leaveMillis: number
-  /** Resident memory above the start: while all wait, after a collection, and at its peak. */
+  /** What the main thread was busy in that time. */
+  readonly cpuMillis: number
+  /** Above the start: resident while all wait, after a collection; of it in use; and resident at its peak. */
   readonly megabytes: number
+  readonly heapMegabytes: number
   readonly peakMegabytes: number
 }
 
@@ -27,13 +33,15 @@ const crowd = (leave: Waited["leave"]) =>
       onLevel: () => {},
       onRates: () => {}
     })
+    const onQueued = Effect.succeed(0n)
+    const onLeft = () => Effect.void
     const waiter = (tenant: string, deadline: number): Gate.Waiter => ({
       tenant,
       priority: "interactive",
       need: { inputTokens: 10, outputTokens: 10 },
       deadline,
-      onQueued: Effect.succeed(0n),
-      onLeft: () => Effect.void
+      onQueued,
+      onLeft
     })
     const now = Date.now()
     const enter = (i: number) =>
@@ -47,14 +55,15 @@ const crowd = (leave: Waited["leave"]) =>
     )
 
     globalThis.gc?.()
-    const before = process.memoryUsage().rss
+    const before = process.memoryUsage()
+    const busy = process.threadCpuUsage()
     const began = performance.now()
     const fibers: Array<Fiber.Fiber<unknown, unknown>> = []
     for (let i = 0; i < COUNT; i++) fibers.push(yield* Effect.forkChild(enter(i), { startImmediately: true }))
     while (gate.turns.waiting < COUNT) yield* Effect.yieldNow
     const queueMillis = performance.now() - began
     globalThis.gc?.()
-    const megabytes = (process.memoryUsage().rss - before) / 2 ** 20
+    const { heapUsed, rss } = process.memoryUsage()
     const leaving = performance.now()
     if (leave === "interrupted") yield* Fiber.interruptAll(fibers)
     else {
@@ -62,9 +71,17 @@ const crowd = (leave: Waited["leave"]) =>
       yield* Effect.forEach(fibers, Fiber.await, { discard: true })
     }
     const leaveMillis = performance.now() - leaving
+    const { system, user } = process.threadCpuUsage(busy)
     if (gate.turns.waiting > 0) return yield* Effect.die(`${gate.turns.waiting} still wait`)
-    const peakMegabytes = process.resourceUsage().maxRSS / 1024 - before / 2 ** 20
-    return { leave, queueMillis, leaveMillis, megabytes, peakMegabytes } satisfies Waited
+    return {
+      leave,
+      queueMillis,
+      leaveMillis,
+      cpuMillis: (system + user) / 1000,
+      megabytes: (rss - before.rss) / 2 ** 20,
+      heapMegabytes: (heapUsed - before.heapUsed) / 2 ** 20,
+      peakMegabytes: process.resourceUsage().maxRSS / 1024 - before.rss / 2 ** 20
+    } satisfies Waited
   })
 
 const [, , leave] = process.argv

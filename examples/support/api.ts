@@ -11,13 +11,18 @@ export const isReal = (process.env["ANTHROPIC_API_KEY"] ?? "") !== ""
 export const layer = (answers: ClaudeSimulator.Answers): Layer.Layer<never> =>
   isReal
     ? Layer.effectDiscard(say("ANTHROPIC_API_KEY is set: these are real calls."))
-    : Layer.unwrap(Effect.gen(function*() {
-      const { url } = yield* ClaudeSimulator.ClaudeSimulator
-      yield* say("No ANTHROPIC_API_KEY: a simulator on this machine answers.")
-      return ConfigProvider.layerAdd(
-        ConfigProvider.fromUnknown({ ANTHROPIC_API_KEY: "simulated", ANTHROPIC_BASE_URL: url }),
-        { asPrimary: true }
-      )
-    })).pipe(Layer.provide(ClaudeSimulator.layer({ answers })))
+    : Layer.effectDiscard(say("No ANTHROPIC_API_KEY: a simulator on this machine answers.")).pipe(
+      Layer.merge(simulated),
+      Layer.provide(ClaudeSimulator.layer({ answers }))
+    )
 
-const say = (text: string) => Console.log(styleText("dim", `${text}\n`))
+/** The simulator's URL in the configuration, and a key that is none, over whatever the environment says. */
+export const simulated: Layer.Layer<never, never, ClaudeSimulator.ClaudeSimulator> = Layer.unwrap(
+  Effect.map(ClaudeSimulator.ClaudeSimulator, ({ url }) =>
+    ConfigProvider.layerAdd(
+      ConfigProvider.fromUnknown({ ANTHROPIC_API_KEY: "simulated", ANTHROPIC_BASE_URL: url }),
+      { asPrimary: true }
+    ))
+)
+
+export const say = (text: string) => Console.log(styleText("dim", `${text}\n`))

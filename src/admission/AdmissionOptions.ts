@@ -79,7 +79,7 @@ type Refused = ClaudeError.ClaudeFatalError
 export const resolve = (options: AdmissionOptions): Admission | Refused => {
   const concurrency = resolveConcurrency(options.concurrency)
   if ("_tag" in concurrency) return concurrency
-  const queue = options.queue ?? 10_000
+  const { queue = 10_000 } = options
   if (!isCount(queue, 0)) return refuse("queue", queue, "a whole number from 0: how many calls may wait")
   const ratesOf = resolveRates(options.rateLimits)
   if (typeof ratesOf !== "function") return ratesOf
@@ -137,6 +137,7 @@ const resolveTenants = (options: TenantsOptions | undefined): Admission["tenant"
   if (typeof others === "string" && others !== "refused") {
     return refuse("tenants.others", others, `"refused", or { weight, max }`)
   }
+  if (!Predicate.isObject(known)) return refuse("tenants.known", known, "an object of { weight, max } by tenant")
   const all: ReadonlyArray<readonly [string, TenantOptions | "refused"]> = [
     ...Object.entries(known).map(([name, tenant]) => [`known.${name}`, tenant] as const),
     ["others", others]

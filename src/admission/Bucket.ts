@@ -50,9 +50,11 @@ export class Bucket {
     this.level = Math.min(this.limit, this.levelAt(now) + reserved - used)
   }
 
-  /** Holds no more than this. */
-  lower(level: number, now: number): void {
-    this.level = Math.min(this.levelAt(now), level)
+  /** Holds no more than this; answers whether it held more. */
+  lower(level: number, now: number): boolean {
+    if (level >= this.levelAt(now)) return false
+    this.level = level
+    return true
   }
 
   resize(limit: number, windowMillis: number, now: number): void {

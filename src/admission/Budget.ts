@@ -13,10 +13,9 @@ import * as Estimate from "../request/Estimate.ts"
 import { type InputSize, isCount } from "../request/InputSize.ts"
 import type { Pricing } from "../request/Pricing.ts"
 import { Account, type BudgetEvent, exceeded, type Item, stateOf, told } from "./BudgetAccount.ts"
+import * as BudgetBooks from "./BudgetBooks.ts"
 import { type BudgetUnit, type ResolvedBudget, scaleOf } from "./BudgetOptions.ts"
 import * as BudgetStore from "./BudgetStore.ts"
-import type { StoreGuard } from "./StoreGuard.ts"
-import type * as Stores from "./Stores.ts"
 
 export type { BudgetEvent } from "./BudgetAccount.ts"
 export { type BudgetOptions, resolve, type ResolvedBudget } from "./BudgetOptions.ts"
@@ -43,13 +42,18 @@ export interface Spent {
   readonly unpriced: boolean
   /** Its answer did not come to an end, so nobody knows how much of it was produced: all of it counts. */
   readonly partial?: boolean | undefined
+  /** Nobody will ever know: so much of what was reserved is taken for it. */
+  readonly takenFor?: "all" | "input" | undefined
 }
 
 /** What a call that was never billed came to: all that was reserved is given back. @internal */
 export const nothing: Spent = { cost: undefined, tokens: 0, unpriced: false }
 
-/** What a call came to that was sent and never answered: all that was reserved counts as spent. @internal */
-export const unknown: Spent = { cost: undefined, tokens: undefined, unpriced: true }
+/** What a call came to that was sent and whose answer nobody saw: all that was reserved counts as spent. @internal */
+export const unknown: Spent = { cost: undefined, tokens: undefined, unpriced: true, takenFor: "all" }
+
+/** The same of one that was ended before it produced anything: the most that its input may cost. @internal */
+export const unknownInput: Spent = { ...unknown, takenFor: "input" }
 
 /** @internal */
 export interface Reservation {
@@ -71,12 +75,20 @@ export interface Budget {
 export interface BudgetSetup {
   readonly pricing: Pricing
   /** Where processes share their budgets. */
-  readonly shared?: { readonly store: Stores.BudgetStore; readonly guard: StoreGuard } | undefined
+  readonly shared?: BudgetBooks.SharedBudgets | undefined
   readonly onEvent?: ((event: BudgetEvent) => Effect.Effect<void>) | undefined
   /** For gauges: what is neither spent nor reserved, in the budget's unit. */
-  readonly onLevel?:
-    | ((budget: string, limit: number, remaining: number, tenant: string | undefined) => void)
-    | undefined
+  readonly onLevel?: ((level: BudgetLevel) => void) | undefined
+}
+
+/** A budget as it stands. @internal */
+export interface BudgetLevel {
+  readonly budget: string
+  readonly tenant: string | undefined
+  readonly unit: BudgetUnit
+  readonly limit: number
+  readonly remaining: number
+  readonly windowEndsAt: number
 }
 
 /** @internal */
@@ -84,13 +96,20 @@ export const make = (budgets: ReadonlyArray<ResolvedBudget>, setup: BudgetSetup)
   const { onEvent, onLevel, pricing, shared } = setup
   if (budgets.length === 0) return { reserve: () => Effect.succeed(unlimited) }
   const accounts = budgets.map((budget) => new Account(budget))
-  const books = BudgetStore.makeBooks(BudgetStore.makeMemory(), shared)
+  const books = BudgetBooks.make(BudgetStore.makeMemory(), shared)
   const inUsd = budgets.some(({ unit }) => unit === "USD")
   const strict = budgets.find(({ unit, unpriced }) => unit === "USD" && unpriced === "refuse")
 
   const level = ({ account, entry, tenant }: Item, spent: number) => {
-    const scale = account.scale
-    onLevel?.(account.budget.name, entry.limit / scale, Math.max(0, entry.limit - spent) / scale, tenant)
+    const { budget: { name, unit }, scale } = account
+    onLevel?.({
+      budget: name,
+      tenant,
+      unit,
+      limit: entry.limit / scale,
+      remaining: Math.max(0, entry.limit - spent) / scale,
+      windowEndsAt: entry.expiresAt
+    })
   }
 
   /** A failing listener is none of the call's business. */
@@ -122,12 +141,19 @@ export const make = (budgets: ReadonlyArray<ResolvedBudget>, setup: BudgetSetup)
         }
         for (const { entry, watch } of asked) watch.open -= entry.amount
         const item = asked[reserved.index]!
-        const first = !item.watch.told.has("Exceeded")
+        const isFirstHere = !item.watch.told.has("Exceeded")
         item.watch.told.add("Exceeded")
         for (const each of items) each.account.keep(each)
         const needed = item.entry.amount / item.account.scale
+        const isFirst = isFirstHere ? books.isFirst(item.entry, "Exceeded") : Effect.succeed(false)
+        const event = Effect.map(isFirst, (first): BudgetEvent => ({
+          _tag: "Exceeded",
+          ...stateOf(item, reserved.spent),
+          needed,
+          first
+        }))
         return Effect.andThen(
-          tell([{ _tag: "Exceeded", ...stateOf(item, reserved.spent), needed, first }]),
+          Effect.flatMap(event, (event) => tell([event])),
           Effect.fail(exceeded(item, reserved.spent, now))
         )
       })
@@ -143,7 +169,7 @@ export const make = (budgets: ReadonlyArray<ResolvedBudget>, setup: BudgetSetup)
           const now = clock.currentTimeMillisUnsafe()
           const changes = items.map((item) => ({ entry: item.entry, spent: counted(item, spent) ?? item.entry.amount }))
           return Effect.flatMap(books.settle(changes, now), (after) => {
-            const events: Array<BudgetEvent> = []
+            const events: Array<readonly [Item, BudgetEvent]> = []
             for (const [index, item] of items.entries()) {
               item.watch.open -= item.entry.amount
               // What a window that is over came to is nobody's warning.
@@ -151,10 +177,14 @@ export const make = (budgets: ReadonlyArray<ResolvedBudget>, setup: BudgetSetup)
               const total = after[index] ?? 0
               level(item, total)
               const unpriced = counted(item, spent) === undefined ? model : undefined
-              events.push(...told(item, Math.max(0, total - item.watch.open), unpriced))
+              for (const event of told(item, Math.max(0, total - item.watch.open), unpriced)) events.push([item, event])
               item.account.keep(item)
             }
-            return tell(events)
+            // Of all processes that share the budget one tells of it.
+            const first = Effect.filter(events, ([{ entry }, event]) => books.isFirst(entry, nameOf(event)))
+            return events.length === 0
+              ? Effect.void
+              : Effect.flatMap(first, (first) => tell(first.map(([, event]) => event)))
           })
         }).pipe(Effect.uninterruptible)
     }
@@ -172,8 +202,11 @@ const spentOf = (unit: BudgetUnit, { cost, tokens, unpriced }: Spent): number | 
   return unpriced || tokens !== 0 ? undefined : 0
 }
 
-/** What counts of it; undefined where all that was reserved does. */
+const nameOf = (event: BudgetEvent): string | number => event._tag === "Threshold" ? event.fraction : event._tag
+
+/** What counts of it; undefined where all that was reserved does, since it has no price. */
 const counted = ({ account, entry, output }: Item, spent: Spent): number | undefined => {
+  if (spent.takenFor !== undefined) return Math.max(0, entry.amount - (spent.takenFor === "input" ? output : 0))
   const known = spentOf(account.budget.unit, spent)
   return known === undefined || spent.partial !== true ? known : Math.max(known, Math.min(entry.amount, known + output))
 }

@@ -9,6 +9,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Admission, CircuitBreakerError, CircuitBreakerStore, Transition } from "effect/persistence/CircuitBreaker"
+import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
@@ -48,15 +49,25 @@ export interface CircuitSettings {
 
 const known = ["failureRate", "size", "minimumCalls", "openDuration", "maxOpenDuration"]
 
+const refuseAll = (options: unknown) =>
+  Failure.misconfigured(
+    "circuit",
+    `circuit is ${String(options)}; expected an object of ${known.join(", ")}, or false for none.`
+  )
+
 /** Reads the options, naming the one that is wrong. @internal */
 export const resolve = (options: CircuitOptions = {}): CircuitSettings | ClaudeError.ClaudeFatalError => {
   const refuse = (field: string, value: unknown, expected: string) =>
     Failure.misconfigured(`circuit.${field}`, `circuit.${field} is ${String(value)}; expected ${expected}.`)
+  const given: unknown = options
+  if (!Predicate.isObject(given)) return refuseAll(given)
   const unknown = Object.keys(options).find((key) => !known.includes(key))
   if (unknown !== undefined) return refuse(unknown, "no option", `one of ${known.join(", ")}`)
   const { failureRate = 0.5, maxOpenDuration = "1 minute", openDuration = "5 seconds", size = 20 } = options
   const minimumCalls = options.minimumCalls ?? Math.min(10, size)
-  if (!(failureRate > 0 && failureRate <= 1)) return refuse("failureRate", failureRate, "a part above 0, up to 1")
+  if (!(typeof failureRate === "number" && failureRate > 0 && failureRate <= 1)) {
+    return refuse("failureRate", failureRate, "a part above 0, up to 1")
+  }
   if (!Number.isInteger(size) || size < 1) return refuse("size", size, "a whole number of calls from 1")
   if (!Number.isInteger(minimumCalls) || minimumCalls < 1 || minimumCalls > size) {
     return refuse("minimumCalls", minimumCalls, `a whole number of calls from 1 to size (${size})`)

@@ -146,7 +146,7 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
       alarm = Infinity
       pump()
     })
-    sleeper = fork(Effect.andThen(Effect.sleep(Math.max(0, Math.ceil(at - now()))), rings))
+    sleeper = fork(Effect.andThen(Effect.sleep(Math.max(0, Math.ceil(at - now() - 1e-6))), rings))
   }
 
   const leasing = shared === undefined || !(rates instanceof SharedRates)
@@ -181,7 +181,7 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
       },
       responded: ({ headers }) => {
         told = RateHeaders.read(headers)
-        for (const limit of told) rates.told(limit, turn.mark, now())
+        for (const limit of told) rates.told(limit, turn.need, turn.mark, now())
         if (told.length === 0) return
         options.onRates(rates.levels(now()), told)
         pump()
@@ -261,6 +261,12 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
         }
         const entered = turns.enter(turn, came)
         if (entered === "started") return started()
+        if (entered === "deadline") {
+          return Effect.andThen(
+            Effect.flatMap(waiter.onQueued, (since) => waiter.onLeft(since, "rate_limit", "deadline")),
+            Effect.fail(refused(turn, entered))
+          )
+        }
         if (entered !== "waiting") return Effect.fail(refused(turn, entered))
         const wait = Effect.callback<void>((resume) => {
           // Its turn may have come before it came to wait.

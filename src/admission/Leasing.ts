@@ -37,37 +37,43 @@ export class Leasing {
   private fiber: Fiber.Fiber<unknown> | undefined
   private readonly options: LeasingOptions
   private readonly round: Effect.Effect<unknown>
+  private readonly local: Effect.Effect<unknown>
 
   constructor(options: LeasingOptions) {
     this.options = options
     const { guard, key, rates, store } = options
     this.round = Effect.suspend(() => {
       this.state = "asks"
-      if (guard.isResting()) {
-        // What is owed is kept, and those who wait go on by local limits.
-        this.state = "idle"
-        return Effect.sync(options.onLeased)
-      }
+      if (guard.isResting()) return this.local
       const owed = rates.takeOwed(options.turns.waiting === 0)
       if (owed !== undefined) {
-        return Effect.andThen(guard.ask(store.give(key, rates.limits, owed), Effect.void), this.round)
+        const given = Effect.suspend(() => store.give(key, rates.limits, owed))
+        return Effect.andThen(guard.ask(given, Effect.void), this.round)
       }
       const needs = this.needs
       if (needs.length === 0) return Effect.sync(() => this.state = "idle")
-      const taken = guard.ask(store.take(key, rates.limits, needs.map(amounts)), Effect.succeed(nothing))
-      return Effect.flatMap(taken, ({ granted, waitMillis }) => {
+      const taken = Effect.suspend(() => store.take(key, rates.limits, needs.map(amounts)))
+      return Effect.flatMap(guard.ask(taken, Effect.succeed(nothing)), ({ granted, waitMillis }) => {
         rates.supply(needs.slice(0, granted))
         options.onLeased()
-        if (waitMillis <= 0) return this.round
-        this.state = "waits"
-        return Effect.andThen(Effect.sleep(waitMillis), this.round)
+        return waitMillis > 0 ? this.after(waitMillis) : this.round
       })
+    })
+    // What is owed is kept, and those who wait go on by local limits until the store may be asked again.
+    this.local = Effect.suspend(() => {
+      if (options.turns.waiting === 0) return Effect.sync(() => this.state = "idle")
+      const wait = this.after(guard.restLeft())
+      options.onLeased()
+      return wait
     })
   }
 
   /** Sees to it that somebody asks, where there is something to ask for. */
   lease(): void {
-    if (this.state === "idle" && !this.options.guard.isResting()) this.fiber = this.options.fork(this.round)
+    const { fork, guard, turns } = this.options
+    if (this.state !== "idle" || guard.isResting() && turns.waiting === 0) return
+    this.state = "asks"
+    this.fiber = fork(this.round)
   }
 
   /** What is waited for is not what it was: asks again at once. */
@@ -79,6 +85,11 @@ export class Leasing {
 
   stop(): void {
     this.fiber?.interruptUnsafe()
+  }
+
+  private after(millis: number): Effect.Effect<unknown> {
+    this.state = "waits"
+    return Effect.andThen(Effect.sleep(millis), this.round)
   }
 
   private get needs() {

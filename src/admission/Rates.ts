@@ -23,7 +23,7 @@ export interface Told {
 }
 
 /** Where in their history the buckets were that a call took of. @internal */
-export type Mark = { readonly [K in LimitKind]?: number }
+export type Mark = { [K in LimitKind]?: number }
 
 /** @internal */
 export const kinds: ReadonlyArray<LimitKind> = ["requests", "inputTokens", "outputTokens", "tokens"]
@@ -80,7 +80,7 @@ export class Rates {
 
   /** Takes it, and answers where in their history the buckets are. */
   take(need: Need, now: number): Mark {
-    const mark: { [K in LimitKind]?: number } = {}
+    const mark: Mark = {}
     for (const [kind, bucket] of this.buckets) {
       bucket.take(amountOf(kind, need), now)
       mark[kind] = bucket.taken
@@ -98,7 +98,7 @@ export class Rates {
   }
 
   /** What an answer to a call that left its mark told of a limit. */
-  told({ kind, limit, remaining }: Told, mark: Mark, now: number): void {
+  told({ kind, limit, remaining }: Told, need: Need, mark: Mark, now: number): void {
     if (!this.options.learn) return
     const configured = this.options.limits[kind]
     let bucket = this.buckets.find(([name]) => name === kind)?.[1]
@@ -112,8 +112,12 @@ export class Rates {
     if (bucket === undefined || remaining === undefined) return
     // Output counts when it was produced, so all that is still reserved is to come; the rest counts when it arrives.
     // A call that left no mark was there before the bucket, and all that was ever taken of it came later.
-    const since = kind === "outputTokens" || kind === "tokens" ? bucket.reserved : bucket.taken - (mark[kind] ?? 0)
-    bucket.lower(remaining - since, now)
+    const isToCome = kind === "outputTokens" || kind === "tokens"
+    const since = isToCome ? bucket.reserved : bucket.taken - (mark[kind] ?? 0)
+    if (!bucket.lower(remaining - since, now) || isToCome || mark[kind] === undefined) return
+    // The server has counted what this call used, so nothing of it is given back.
+    bucket.settle(amountOf(kind, need), amountOf(kind, need), now)
+    delete mark[kind]
   }
 
   /** Nothing of these kinds starts until then; nothing at all, where none is named. */

@@ -48,9 +48,9 @@ export class SharedRates {
     if (used !== undefined) this.add(this.owed, used, -1)
   }
 
-  told(told: Told, mark: Mark, now: number): void {
+  told(told: Told, need: Need, mark: Mark, now: number): void {
     // What remains is the store's to know.
-    this.local.told(mark === leased ? { ...told, remaining: undefined } : told, mark, now)
+    this.local.told(mark === leased ? { ...told, remaining: undefined } : told, need, mark, now)
   }
 
   pause(named: ReadonlyArray<LimitKind>, until: number): void {

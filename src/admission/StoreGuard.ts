@@ -30,8 +30,10 @@ export interface StoreGuard {
     never,
     R
   >
-  /** Whether it would be asked now. */
+  /** Whether it would be left alone now. */
   readonly isResting: () => boolean
+  /** How long it is left alone yet, in milliseconds; at least a little, while somebody finds out. */
+  readonly restLeft: () => number
 }
 
 /** @internal */
@@ -56,6 +58,7 @@ export const make = (options: StoreGuardOptions): Effect.Effect<StoreGuard> =>
 
     return {
       isResting,
+      restLeft: () => Math.max(PROBING, (restsUntil ?? 0) - clock.currentTimeMillisUnsafe()),
       ask: <A, B, R>(question: Effect.Effect<A, StoreError, R>, otherwise: Effect.Effect<B>) =>
         Effect.suspend((): Effect.Effect<A | B, never, R> => {
           if (isResting()) return otherwise
@@ -83,6 +86,9 @@ export const make = (options: StoreGuardOptions): Effect.Effect<StoreGuard> =>
         })
     }
   })
+
+/** How long it takes, more or less, until a store has answered again. */
+const PROBING = 20
 
 /** What a store failed with: anybody may write one, and a bug of its must not stop those who wait for its answer. */
 const errorOf = (exit: Exit.Exit<unknown, StoreError>): StoreError | undefined => {

@@ -17,6 +17,8 @@ import type * as Stream from "effect/Stream"
 export interface StoreError {
   readonly _tag: string
   readonly message: string
+  /** The store is there, and takes such a thing neither now nor later: nobody need ask again, or leave it alone. */
+  readonly refused?: boolean | undefined
 }
 
 /** What the API limits. @category models @since 0.2.0 */
@@ -101,17 +103,34 @@ export interface LimitStore {
   ) => Effect.Effect<void, StoreError>
 }
 
-/** Budgets. @category services @since 0.2.0 */
+/**
+ * How long a store of budgets or of the usage report knows an id again, in milliseconds.
+ *
+ * @category services
+ * @since 0.2.0
+ */
+export const REMEMBERED_MILLIS = 120_000
+
+/**
+ * Budgets. Whoever got no answer asks again under the same id: what was done under it for the first time is not done
+ * again, in whatever order the questions arrive, and the answer is how it stands now.
+ *
+ * @category services
+ * @since 0.2.0
+ */
 export interface BudgetStore {
   /** Reserves all entries or none. */
-  readonly reserve: (entries: ReadonlyArray<BudgetEntry>) => Effect.Effect<Reserved, StoreError>
+  readonly reserve: (entries: ReadonlyArray<BudgetEntry>, id?: string) => Effect.Effect<Reserved, StoreError>
   /** Adds to what was spent (or takes off, where an amount is negative), limit or not; answers what is spent now. */
-  readonly settle: (entries: ReadonlyArray<BudgetEntry>) => Effect.Effect<ReadonlyArray<number>, StoreError>
+  readonly settle: (
+    entries: ReadonlyArray<BudgetEntry>,
+    id?: string
+  ) => Effect.Effect<ReadonlyArray<number>, StoreError>
 }
 
-/** The usage report. @category services @since 0.2.0 */
+/** The usage report; ids are as those of budgets. @category services @since 0.2.0 */
 export interface UsageStore {
-  readonly add: (row: UsageRow) => Effect.Effect<void, StoreError>
+  readonly add: (row: UsageRow, id?: string) => Effect.Effect<void, StoreError>
   readonly rows: Stream.Stream<UsageRow, StoreError>
 }
 

@@ -16,7 +16,13 @@ import * as Predicate from "effect/Predicate"
 // models
 // -----------------------------------------------------------------------------
 
-/** A store could not be asked. @category models @since 0.2.0 */
+/**
+ * A store could not be asked. Whoever writes a cache store needs nothing else of the library, so it is said here, though
+ * the stores of admission say the same: an error of the one is an error of the other.
+ *
+ * @category models
+ * @since 0.2.0
+ */
 export interface StoreError {
   readonly _tag: string
   readonly message: string

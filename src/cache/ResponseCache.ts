@@ -6,8 +6,11 @@
  * it says so.
  */
 import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import type * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
 import * as CacheStore from "./CacheStore.ts"
@@ -54,8 +57,14 @@ export interface Resolved {
   readonly shared: boolean
 }
 
+const known = ["ttl", "capacity", "maxBytes", "shared"]
+
 /** Reads the options, or says which one is wrong. @internal */
 export const resolve = (options: CacheOptions = {}): Resolved | ClaudeError.ClaudeFatalError => {
+  const isRecord: boolean = Predicate.isObject(options)
+  if (!isRecord) return refuse(undefined, options, `an object of ${known.join(", ")}`)
+  const unknown = Object.keys(options).find((key) => !known.includes(key))
+  if (unknown !== undefined) return refuse(unknown, "no option", `one of ${known.join(", ")}`)
   const { capacity = 1000, maxBytes = 64 * 1024 * 1024, shared = false, ttl = "1 hour" } = options
   const duration = Duration.fromInput(ttl)
   const ttlMillis = duration._tag === "None" ? Number.NaN : Duration.toMillis(duration.value)
@@ -68,8 +77,10 @@ export const resolve = (options: CacheOptions = {}): Resolved | ClaudeError.Clau
 
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 1
 
-const refuse = (field: keyof CacheOptions, value: unknown, expected: string): ClaudeError.ClaudeFatalError =>
-  Failure.misconfigured(`responseCache.${field}`, `responseCache.${field} is ${String(value)}; expected ${expected}.`)
+const refuse = (field: string | undefined, value: unknown, expected: string): ClaudeError.ClaudeFatalError => {
+  const option = field === undefined ? "responseCache" : `responseCache.${field}`
+  return Failure.misconfigured(option, `${option} is ${String(value)}; expected ${expected}.`)
+}
 
 // -----------------------------------------------------------------------------
 // make
@@ -82,27 +93,48 @@ export const make = (options: {
   readonly ask: Ask
 }): ResponseCache => {
   const { ask, store, ttlMillis } = options
-  /** A store is a user's code too: what breaks in it is its failure, and not the call's. */
-  const question = <A>(asked: () => Effect.Effect<A, CacheStore.StoreError>) =>
-    Effect.catchDefect(
-      Effect.suspend(asked),
-      (defect): Effect.Effect<never, CacheStore.StoreError> =>
-        Effect.fail({ _tag: "CacheStoreDefect", message: String(defect) })
-    )
   return {
     lookup: (key) =>
       Effect.map(
-        ask(question(() => store.get(key)), Effect.undefined),
+        ask(Effect.suspend(() => store.get(key)), Effect.undefined),
         (message) => message !== undefined && isCacheable(message) ? message : undefined
       ),
-    store: (key, message) => {
-      if (!isCacheable(message)) return Effect.void
-      // As it is now: whoever is given the message may write upon it.
-      const kept = { ...message }
-      return ask(question(() => store.set(key, kept, ttlMillis)), Effect.void)
-    }
+    store: (key, message) =>
+      isCacheable(message) ? ask(Effect.suspend(() => store.set(key, message, ttlMillis)), Effect.void) : Effect.void
   }
 }
+
+// -----------------------------------------------------------------------------
+// combinators
+// -----------------------------------------------------------------------------
+
+/**
+ * A store that holds nobody up and ends nobody, however it was written: it is asked in fibers of its own, and what
+ * breaks there is its failure. One that cannot be interrupted is left to itself by who has waited long enough.
+ *
+ * @internal
+ */
+export const apart = (store: CacheStore.CacheStore): CacheStore.CacheStore => ({
+  get: (key) => alone(() => store.get(key)),
+  set: (key, message, ttlMillis) => alone(() => store.set(key, message, ttlMillis))
+})
+
+const alone = <A>(
+  asked: () => Effect.Effect<A, CacheStore.StoreError>
+): Effect.Effect<A, CacheStore.StoreError> =>
+  Effect.withFiber(({ context }) =>
+    Effect.callback((resume) => {
+      const fiber = Effect.runForkWith(context)(Effect.suspend(asked))
+      fiber.addObserver((exit) => resume(Exit.isSuccess(exit) ? exit : Effect.fail(failureOf(exit.cause))))
+      return Effect.sync(() => fiber.interruptUnsafe())
+    })
+  )
+
+const failureOf = (cause: Cause.Cause<CacheStore.StoreError>): CacheStore.StoreError =>
+  cause.reasons.find(Cause.isFailReason)?.error ?? {
+    _tag: "CacheStoreDefect",
+    message: Cause.hasInterruptsOnly(cause) ? "The store interrupted itself." : String(Cause.squash(cause))
+  }
 
 // -----------------------------------------------------------------------------
 // guards

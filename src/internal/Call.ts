@@ -31,7 +31,10 @@ export interface Receipt {
   readonly attempts: number
   /** What all of them were billed. */
   readonly billed: ClaudeError.Usage | undefined
-  /** It was answered before, or to another call at the same time, and cost nothing. */
+  /**
+   * It was answered before, or to another call at the same time, and cost nothing. Where the call that paid for all was
+   * given up by its caller, no receipt has the cost: the usage report does.
+   */
   readonly cached: boolean
 }
 

@@ -41,7 +41,7 @@ export interface Endpoint {
 const UNKNOWN_MODELS = 100
 
 /** How long a shared store may take, and how long it is left alone when it did not answer, in milliseconds. */
-const PATIENCE = 250
+export const PATIENCE = 250
 const REST = 1000
 
 // -----------------------------------------------------------------------------
@@ -141,6 +141,6 @@ export const makeAll = Effect.fnUntraced(function*(
 
 /** A circuit's key as a label: never an id that a caller made up. */
 const labelOf = (key: string): string => {
-  const slash = key.indexOf("/")
-  return `${key.slice(0, slash)}/${Model.label(key.slice(key.lastIndexOf("/") + 1))}`
+  const slash = key.lastIndexOf("/")
+  return `${key.slice(0, slash)}/${Model.label(key.slice(slash + 1))}`
 }

@@ -9,6 +9,7 @@ import * as Scope from "effect/Scope"
 import * as Retrying from "../attempt/Retrying.ts"
 import * as RetryPolicy from "../attempt/RetryPolicy.ts"
 import type * as ClaudeError from "../ClaudeError.ts"
+import * as Failure from "../Failure.ts"
 import * as Request from "../request/Request.ts"
 import * as AnthropicTransport from "../transport/AnthropicTransport.ts"
 import type { Transport } from "../transport/Transport.ts"
@@ -21,11 +22,15 @@ export interface Fallback {
   readonly home: (prepared: Prepared) => Target
   /** What to do after a failed attempt at the call's target. */
   readonly again: (call: Call) => Call["again"]
-  /** Attempts at each target, until one serves; a value that was refused may go to the next, too. */
+  /**
+   * Attempts at each target, until one serves; a value that was refused may go to the next, too. With what broke after
+   * an attempt had served, it goes on from there.
+   */
   readonly served: <A, R>(
     call: Call,
     attempt: Effect.Effect<A, ClaudeError.ClaudeError, R>,
-    isRefused: (value: A) => boolean
+    isRefused: (value: A) => boolean,
+    broken?: ClaudeError.ClaudeError
   ) => Effect.Effect<A, ClaudeError.ClaudeError, R>
 }
 
@@ -76,22 +81,62 @@ export const make = (
     })
   }
 
+  /** The next target that is another than the one that was asked. */
+  const next = (call: Call): string | Settings.FallbackTarget | undefined => {
+    for (;;) {
+      const to = call.fallback.shift()
+      if (to === undefined) return undefined
+      const { client, model = call.prepared.resolved.model } = typeof to === "string" ? { model: to } : to
+      if (client !== undefined || model !== call.target.model || call.target.endpoint !== home) return to
+    }
+  }
+
   return {
     home: (prepared) => target(prepared, home, prepared.resolved.model),
     again,
-    served: (call, attempt, isRefused) => {
-      const next = (goesOn: boolean) => goesOn ? call.fallback.shift() : undefined
-      const here: typeof attempt = Effect.suspend(() => Retrying.retrying(call.again, attempt)).pipe(
-        Effect.flatMap((value) => {
-          const to = next(call.prepared.policy.onRefusal === "fallback" && isRefused(value))
-          return to === undefined ? Effect.succeed(value) : Effect.andThen(moveOn(call, to, undefined), here)
-        }),
-        Effect.catch((error) => {
-          const to = next(error.mayFailOver)
-          return to === undefined ? Effect.fail(error) : Effect.andThen(moveOn(call, to, error), here)
+    served: <A, R>(
+      call: Call,
+      attempt: Effect.Effect<A, ClaudeError.ClaudeError, R>,
+      isRefused: (value: A) => boolean,
+      broken?: ClaudeError.ClaudeError
+    ) => {
+      /** What an earlier target ended with that may be tried again, and the answer of one that refused. */
+      let waits: ClaudeError.ClaudeRetryableError | undefined
+      let refused: { readonly value: A } | undefined
+
+      const attempts = Effect.suspend(() => Retrying.retrying(call.again, attempt))
+      const here = (attempts: Effect.Effect<A, ClaudeError.ClaudeError, R>): typeof attempts =>
+        Effect.matchEffect(attempts, {
+          onSuccess: (value) => {
+            const to = call.prepared.policy.onRefusal === "fallback" && isRefused(value) ? next(call) : undefined
+            if (to === undefined) return Effect.succeed(value)
+            refused = { value }
+            return Effect.andThen(moveOn(call, to, undefined), there)
+          },
+          onFailure: (error) => {
+            const to = error.mayFailOver ? next(call) : undefined
+            if (to === undefined) {
+              return refused === undefined ? Effect.fail(told(call, waits, error)) : Effect.succeed(refused.value)
+            }
+            if (error._tag === "ClaudeRetryableError") waits = error
+            return Effect.andThen(moveOn(call, to, error), there)
+          }
         })
-      )
-      return here
+      const there: typeof attempts = Effect.suspend(() => here(attempts))
+      return broken === undefined ? there : here(Effect.andThen(call.again(broken), attempts))
     }
   }
 }
+
+/** What a later target cannot do at all is no reason to think that the call will never work. */
+const told = (
+  { target: { model } }: Call,
+  waits: ClaudeError.ClaudeRetryableError | undefined,
+  error: ClaudeError.ClaudeError
+): ClaudeError.ClaudeError =>
+  waits === undefined || error._tag === "ClaudeRetryableError" || error.reason._tag === "DeadlineExceeded"
+    ? error
+    : Failure.enrich(waits, {
+      attempts: waits.attempts,
+      message: `${waits.message}\nThen ${model} was asked, too: ${error.message}`
+    })

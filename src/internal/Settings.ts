@@ -1,6 +1,7 @@
 /**
  * The options of a client, read once: what each default is, and what is refused before anything is sent.
  */
+import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import * as AdmissionOptions from "../admission/AdmissionOptions.ts"
@@ -16,6 +17,7 @@ import * as Pricing from "../request/Pricing.ts"
 import type * as Request from "../request/Request.ts"
 import type { TelemetryOptions } from "../telemetry/CallTelemetry.ts"
 import type { AnthropicClient } from "../transport/AnthropicTransport.ts"
+import * as Shape from "./Shape.ts"
 
 /** Another model, or another client, that a call may fail over to. */
 export interface FallbackTarget {
@@ -33,7 +35,12 @@ export interface Policy {
   readonly priority?: Priority | undefined
   /** Where to go, in this order, when a call fails that another may serve: models, or models of other clients. */
   readonly fallback?: ReadonlyArray<string | FallbackTarget> | undefined
-  /** What a message that was refused does: it is the answer, or the next of `fallback` is asked. @default "answer" */
+  /**
+   * What a refusal does: it is the answer, or the next of `fallback` is asked; not of a stream, whose consumer has seen
+   * it by then.
+   *
+   * @default "answer"
+   */
   readonly onRefusal?: "answer" | "fallback" | undefined
   /** Answers a request that was answered before from the response cache, and keeps its answer. @default false */
   readonly cache?: boolean | undefined
@@ -94,37 +101,76 @@ export interface Settings {
   readonly pricing: Pricing.Pricing
 }
 
-const policyKeys = [
-  "headers",
-  "retry",
-  "timeouts",
-  "wire",
-  "onBreak",
-  "repair",
-  "fallback",
-  "onRefusal",
-  "cache"
-] as const
-const admissionKeys = ["concurrency", "queue", "rateLimits", "tenants", "circuit", "budgets", "responseCache"]
+const policyFields = {
+  headers: Shape.texts,
+  retry: [
+    (value: RetryPolicy.RetryPolicy | null) =>
+      Schedule.isSchedule(value?.schedule) && Duration.isDuration(value?.maxRetryAfter),
+    "a RetryPolicy, such as RetryPolicy.make({ times: 2 }) or RetryPolicy.none"
+  ],
+  timeouts: { headers: "elsewhere", firstContent: "elsewhere", idle: "elsewhere", total: "elsewhere" },
+  wire: Shape.oneOf("sse", "json"),
+  onBreak: Shape.oneOf("fail", "restart"),
+  repair: Shape.whole(0),
+  fallback: "elsewhere",
+  onRefusal: Shape.oneOf("answer", "fallback"),
+  cache: [
+    (value: unknown) => typeof value === "boolean",
+    "true or false; how long and how much is kept is the layer's responseCache"
+  ]
+} satisfies Shape.Fields
+
+const callFields: Shape.Fields = {
+  ...policyFields,
+  tenant: Shape.text,
+  tags: Shape.texts,
+  priority: Shape.oneOf("interactive", "batch")
+}
+
+// What a client's policy may hold is what these name.
+const policyKeys = Object.keys(policyFields) as ReadonlyArray<keyof typeof policyFields>
+
 const transportKeys = ["apiKey", "client", "baseURL", "dispatcher"]
-const clientKeys = [
-  ...transportKeys,
-  ...policyKeys,
-  ...admissionKeys,
-  "defaults",
-  "retryBudget",
-  "telemetry",
-  "pricing"
-]
-const callKeys = [...policyKeys, "tenant", "tags", "priority"]
+
+const clientFields: Shape.Fields = {
+  ...Object.fromEntries(transportKeys.map((key) => [key, "elsewhere" as const])),
+  ...policyFields,
+  concurrency: "elsewhere",
+  queue: "elsewhere",
+  rateLimits: "elsewhere",
+  tenants: "elsewhere",
+  circuit: "elsewhere",
+  budgets: "elsewhere",
+  responseCache: "elsewhere",
+  defaults: { model: Shape.text, max_tokens: Shape.whole(1) },
+  retryBudget: {
+    ratio: [isAmount, "a number from 0, such as 0.2 for one retry in five calls"],
+    burst: [isAmount, "a number from 0, such as 10"]
+  },
+  telemetry: {
+    content: {
+      capture: [
+        (value: unknown) => typeof value === "function" || ["off", "span", "event"].some((known) => known === value),
+        `"off", "span", "event" or a function`
+      ],
+      redact: [(value: unknown) => typeof value === "function", "a function from a text to a text"]
+    },
+    propagate: Shape.flag,
+    tenants: Shape.flag
+  },
+  pricing: [
+    (value: Pricing.Pricing | null) => typeof value?.version === "string" && value.models instanceof Map,
+    "a Pricing, such as Pricing.standard or one that Pricing.make answers"
+  ]
+}
+
+function isAmount(value: number): boolean {
+  return Number.isFinite(value) && value >= 0
+}
 
 /** Reads a client's options, or says which one is wrong. */
 export const resolve = (options: ClientOptions): Settings | ClaudeError.ClaudeFatalError => {
-  const wrong = checkKeys("options", options, clientKeys) ?? checkPolicy(options) ?? checkClient(options) ??
-    checkKeys("defaults", options.defaults, ["model", "max_tokens"]) ??
-    checkKeys("retryBudget", options.retryBudget, ["ratio", "burst"]) ??
-    checkKeys("telemetry", options.telemetry, ["content", "propagate", "tenants"]) ??
-    checkKeys("telemetry.content", options.telemetry?.content, ["capture", "redact"])
+  const wrong = Shape.check("options", "", options, clientFields) ?? checkPolicy(options) ?? checkClient(options)
   if (wrong !== undefined) return wrong
   const admission = AdmissionOptions.resolve(options)
   if ("_tag" in admission) return admission
@@ -135,18 +181,6 @@ export const resolve = (options: ClientOptions): Settings | ClaudeError.ClaudeFa
   const responseCache = ResponseCache.resolve(options.responseCache)
   if ("_tag" in responseCache) return responseCache
   const { burst = 10, ratio = 0.2 } = options.retryBudget ?? {}
-  if (!(ratio >= 0 && Number.isFinite(ratio))) {
-    return refuse("retryBudget.ratio", ratio, "a number from 0, such as 0.2 for one retry in five calls")
-  }
-  if (!(burst >= 0 && Number.isFinite(burst))) return refuse("retryBudget.burst", burst, "a number from 0, such as 10")
-  const maxTokens = options.defaults?.max_tokens
-  if (maxTokens !== undefined && (!Number.isInteger(maxTokens) || maxTokens < 1)) {
-    return refuse("defaults.max_tokens", maxTokens, "a whole number from 1")
-  }
-  const capture = options.telemetry?.content?.capture
-  if (capture !== undefined && typeof capture !== "function" && !captures.includes(capture)) {
-    return refuse("telemetry.content.capture", capture, `"off", "span", "event" or a function`)
-  }
   return {
     policy: Object.fromEntries(policyKeys.map((key) => [key, options[key]])),
     defaults: options.defaults ?? {},
@@ -160,8 +194,6 @@ export const resolve = (options: ClientOptions): Settings | ClaudeError.ClaudeFa
   }
 }
 
-const captures: ReadonlyArray<unknown> = ["off", "span", "event"]
-
 /** A client that is handed in brings its own credential, URL and connections. */
 const checkClient = (options: object): ClaudeError.ClaudeFatalError | undefined => {
   if (Reflect.get(options, "client") === undefined) return undefined
@@ -171,56 +203,35 @@ const checkClient = (options: object): ClaudeError.ClaudeFatalError | undefined 
     : Failure.misconfigured(beside, `${beside} is set beside client, which has its own. Leave one of the two out.`)
 }
 
-/** The first thing that is wrong with a policy. */
-const checkPolicy = (policy: Policy): ClaudeError.ClaudeFatalError | undefined => {
-  if (policy.wire !== undefined && policy.wire !== "sse" && policy.wire !== "json") {
-    return refuse("wire", policy.wire, `"sse" or "json"`)
-  }
-  if (policy.onBreak !== undefined && policy.onBreak !== "fail" && policy.onBreak !== "restart") {
-    return refuse("onBreak", policy.onBreak, `"fail" or "restart"`)
-  }
-  if (policy.onRefusal !== undefined && policy.onRefusal !== "answer" && policy.onRefusal !== "fallback") {
-    return refuse("onRefusal", policy.onRefusal, `"answer" or "fallback"`)
-  }
-  if (policy.priority !== undefined && policy.priority !== "interactive" && policy.priority !== "batch") {
-    return refuse("priority", policy.priority, `"interactive" or "batch"`)
-  }
-  if (policy.cache !== undefined && typeof policy.cache !== "boolean") {
-    return refuse("cache", policy.cache, "true or false; how long and how much is kept is the layer's responseCache")
-  }
-  const fallback = checkFallback(policy.fallback)
-  if (fallback !== undefined) return fallback
-  if (policy.repair !== undefined && (!Number.isInteger(policy.repair) || policy.repair < 0)) {
-    return refuse("repair", policy.repair, "a whole number from 0")
-  }
-  if (policy.retry !== undefined && !Schedule.isSchedule(policy.retry?.schedule)) {
-    return refuse("retry", policy.retry, "a RetryPolicy, such as RetryPolicy.make({ times: 2 }) or RetryPolicy.none")
-  }
-  const wrong = checkKeys("timeouts", policy.timeouts, ["headers", "firstContent", "idle", "total"])
-  if (wrong !== undefined) return wrong
-  const timeouts = Timeouts.resolve(policy.timeouts)
-  return "_tag" in timeouts ? timeouts : undefined
+/** What of a policy is no matter of its shape. */
+const checkPolicy = ({ fallback, timeouts }: Policy): ClaudeError.ClaudeFatalError | undefined => {
+  const resolved = Timeouts.resolve(timeouts)
+  return "_tag" in resolved ? resolved : checkFallback(fallback)
 }
 
 const checkFallback = (targets: Policy["fallback"]): ClaudeError.ClaudeFatalError | undefined => {
   if (targets === undefined) return undefined
-  if (!Array.isArray(targets)) return refuse("fallback", targets, "a list of models, or of { model, client }")
+  if (!Array.isArray(targets)) return Shape.refuse("fallback", targets, "a list of models, or of { model, client }")
   for (const [i, target] of targets.entries()) {
     if (typeof target === "string" && target !== "") continue
     const where = `fallback[${i}]`
-    if (!Predicate.isObject(target)) return refuse(where, target, "the id of a model, or { model, client }")
-    const wrong = checkKeys(where, target, ["model", "client"])
+    if (!Predicate.isObject(target)) return Shape.refuse(where, target, "the id of a model, or { model, client }")
+    const wrong = Shape.check(where, `${where}.`, target, targetFields)
     if (wrong !== undefined) return wrong
     if (target.model === undefined && target.client === undefined) {
-      return refuse(where, "empty", "a model, a client, or both")
+      return Shape.refuse(where, "empty", "a model, a client, or both")
     }
   }
   return undefined
 }
 
-/** Refuses what `Claude.withPolicy` does not know. */
-const checkCallPolicy = (policy: Policy): ClaudeError.ClaudeFatalError | undefined =>
-  checkKeys("policy", policy, callKeys) ?? checkPolicy(policy)
+const targetFields: Shape.Fields = {
+  model: Shape.text,
+  client: [
+    (client: AnthropicClient | null) => typeof client?.withOptions === "function",
+    "a client of the SDK's, such as new Anthropic(…) or new AnthropicBedrock(…)"
+  ]
+}
 
 /** Merges field by field; `nearer` wins. */
 export const mergePolicy = (farther: Policy, nearer: Policy): Policy => ({
@@ -240,7 +251,7 @@ const betaHeader = "anthropic-beta"
 
 /** Betas are a list, and those of both hold; of other headers the nearer one does. */
 const mergeHeaders = (farther: Policy["headers"], nearer: Policy["headers"]): Policy["headers"] => {
-  if (farther === undefined || nearer === undefined) return nearer ?? farther
+  if (farther === undefined || !Predicate.isObject(nearer)) return nearer === undefined ? farther : nearer
   const merged: Record<string, string> = {}
   for (const [name, value] of [...Object.entries(farther), ...Object.entries(nearer)]) {
     if (value === undefined) continue
@@ -252,23 +263,9 @@ const mergeHeaders = (farther: Policy["headers"], nearer: Policy["headers"]): Po
 }
 
 const over = <A extends object>(farther: A | undefined, nearer: A | undefined): A | undefined =>
-  farther === undefined || nearer === undefined ? nearer ?? farther : { ...farther, ...defined(nearer) }
-
-const refuse = (option: string, value: unknown, expected: string) =>
-  Failure.misconfigured(option, `${option} is ${String(value)}; expected ${expected}.`)
-
-/** Refuses what is no record of options, or has one that is not known. */
-const checkKeys = (where: string, options: unknown, known: ReadonlyArray<string>) => {
-  if (options === undefined) return undefined
-  if (!Predicate.isObject(options)) return refuse(where, options, `an object of ${known.join(", ")}`)
-  const key = Object.keys(options).find((key) => !known.includes(key))
-  return key === undefined
-    ? undefined
-    : Failure.misconfigured(
-      where === "options" || where === "policy" ? key : `${where}.${key}`,
-      `${key} is no option of ${where}; there are ${known.join(", ")}.`
-    )
-}
+  farther === undefined || !Predicate.isObject(nearer)
+    ? nearer === undefined ? farther : nearer
+    : { ...farther, ...defined(nearer) }
 
 const checkTenant = (tenant: string | undefined, admission: AdmissionOptions.Admission) =>
   admission.tenant(tenant ?? "") !== undefined
@@ -299,9 +296,10 @@ export const makePolicyOf = (
     let known = kept.get(nearer)
     if (known === undefined) {
       const policy = mergePolicy(own, nearer)
-      const timeouts = Timeouts.resolve(policy.timeouts)
-      const wrong = checkCallPolicy(nearer) ?? checkTenant(policy.tenant, admission)
-      kept.set(nearer, known = wrong ?? ("_tag" in timeouts ? timeouts : { policy, timeouts }))
+      const wrong = Shape.check("policy", "", nearer, callFields) ?? checkPolicy(nearer) ??
+        checkTenant(policy.tenant, admission)
+      const timeouts = wrong ?? Timeouts.resolve(policy.timeouts)
+      kept.set(nearer, known = "_tag" in timeouts ? timeouts : { policy, timeouts })
     }
     return known
   }

@@ -44,7 +44,8 @@ export interface StreamCallOptions {
   ) => Effect.Effect<Attempt.Attempt<Event.WireEvent>, ClaudeError.ClaudeError, Scope.Scope>
   /** Makes attempts until one serves. */
   readonly served: <A, R>(
-    attempt: Effect.Effect<A, ClaudeError.ClaudeError, R>
+    attempt: Effect.Effect<A, ClaudeError.ClaudeError, R>,
+    broken?: ClaudeError.ClaudeError
   ) => Effect.Effect<A, ClaudeError.ClaudeError, R>
   /** The message is whole. */
   readonly onWhole: Effect.Effect<void>
@@ -60,7 +61,7 @@ export const open = Effect.fnUntraced(function*(
       return Cause.hasInterruptsOnly(cause) ? failed : Effect.andThen(end(call, "error", failed), failed)
     })
 
-  const opened = served(Effect.suspend(() => {
+  const opening = Effect.suspend(() => {
     const own = Scope.makeUnsafe()
     const close = (exit: Exit.Exit<unknown, unknown>) => Scope.close(own, exit)
     const onComplete = (events: WireEvents) =>
@@ -80,7 +81,7 @@ export const open = Effect.fnUntraced(function*(
         Effect.map(({ held, pull }): Opened => ({ held: toPublic(held), rest: rest(pull, close), first: true }))
       )
     )
-  }))
+  })
 
   /** What follows, until it breaks. Made once: it is pulled for every read. */
   const rest = (
@@ -102,8 +103,7 @@ export const open = Effect.fnUntraced(function*(
       // With what it knew, before the next attempt begins.
       const known = final(call, error)
       const broken = known._tag === "ClaudeRetryableError" ? known : error
-      return call.again(error).pipe(
-        Effect.andThen(opened),
+      return served(opening, error).pipe(
         Effect.map((next) => {
           current = { ...next, first: false }
           return [{ type: "restart", attempt: call.span.attempts, error: broken }, ...next.held]
@@ -111,7 +111,7 @@ export const open = Effect.fnUntraced(function*(
       )
     })
 
-  let current: Opened = yield* failing(opened)
+  let current: Opened = yield* failing(served(opening))
   // A pull is the result, not to be run here. @effect-diagnostics-next-line returnEffectInGen:off
   return Effect.suspend(() => {
     if (!current.first) return current.rest

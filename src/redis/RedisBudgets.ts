@@ -4,14 +4,21 @@
  * All entries of a reservation are checked and counted in one script, so that two processes never both spend what is left
  * once. A counter lives a day longer than its window, since a call may be settled after it.
  *
- * A counter is never below zero, so that what a lost counter's calls give back makes a budget no larger.
+ * A counter is never below zero, so that what a lost counter's calls give back makes a budget no larger. The id of each
+ * question that changed something is kept for two minutes, so that it changes nothing when it comes again.
  *
  * The surprise: all counters are in one hash slot of a cluster, for only there one script may see them.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Redis from "effect/persistence/Redis"
-import type { BudgetEntry, BudgetStore, Reserved, StoreError } from "../admission/Stores.ts"
+import {
+  type BudgetEntry,
+  type BudgetStore,
+  REMEMBERED_MILLIS,
+  type Reserved,
+  type StoreError
+} from "../admission/Stores.ts"
 import * as StoreFailure from "./StoreFailure.ts"
 
 // -----------------------------------------------------------------------------
@@ -35,12 +42,13 @@ export const make = (prefix: string): Effect.Effect<BudgetStore, never, Redis.Re
         keepMillis: Math.ceil(Math.min(Math.max(0, expiresAt - now), longest)) + day
       }))
     }
+    const seen = (id: string | undefined) => id === undefined ? undefined : `${prefix}{budgets}#${id}`
     return {
-      reserve: (entries) =>
+      reserve: (entries, id) =>
         entries.length === 0
           ? Effect.succeed<Reserved>({ _tag: "Reserved", spent: [] })
           : check("BudgetStore.reserve", entries, () =>
-            reserve(counters(entries)).pipe(
+            reserve(counters(entries), seen(id)).pipe(
               StoreFailure.asking("reserve of the budgets"),
               Effect.map(([exceeded, spent]): Reserved =>
                 exceeded === 0
@@ -48,11 +56,11 @@ export const make = (prefix: string): Effect.Effect<BudgetStore, never, Redis.Re
                   : { _tag: "Exceeded", index: exceeded - 1, spent: Number(spent[0]) }
               )
             )),
-      settle: (entries) =>
+      settle: (entries, id) =>
         entries.length === 0
           ? Effect.succeed([])
           : check("BudgetStore.settle", entries, () =>
-            settle(counters(entries)).pipe(
+            settle(counters(entries), seen(id)).pipe(
               StoreFailure.asking("settle the budgets"),
               Effect.map((spent) => spent.map(Number))
             ))
@@ -85,14 +93,16 @@ const check = <A>(
     if (!Number.isSafeInteger(amount)) {
       return Effect.fail(
         new StoreFailure.StoreFailure({
-          message: `${what}: amount of entry ${index} must be a whole number, got ${amount}`
+          message: `${what}: amount of entry ${index} must be a whole number, got ${amount}`,
+          refused: true
         })
       )
     }
     if (Number.isNaN(limit) || Number.isNaN(expiresAt)) {
       return Effect.fail(
         new StoreFailure.StoreFailure({
-          message: `${what}: limit and expiresAt of entry ${index} must be numbers, got ${limit} and ${expiresAt}`
+          message: `${what}: limit and expiresAt of entry ${index} must be numbers, got ${limit} and ${expiresAt}`,
+          refused: true
         })
       )
     }
@@ -105,7 +115,9 @@ const check = <A>(
 // -----------------------------------------------------------------------------
 
 // Counters are 64-bit integers of Redis; they leave as text, since a number that leaves Lua is cut to what a double holds.
-const luaAdd = `
+const luaCounters = `
+local count = math.floor(#ARGV / 3)
+local seen = KEYS[count + 1]
 local function add(i, amount)
   local spent = redis.call("INCRBY", KEYS[i], amount)
   -- Given back was what a Redis that started anew has never seen.
@@ -116,35 +128,53 @@ local function add(i, amount)
   redis.call("PEXPIRE", KEYS[i], ARGV[3 * i])
   return string.format("%.0f", spent)
 end
+local function addAll()
+  local out = {}
+  for i = 1, count do out[i] = add(i, ARGV[3 * i - 2]) end
+  if seen then redis.call("SET", seen, "", "PX", "${REMEMBERED_MILLIS}") end
+  return out
+end
+local function standing()
+  local out = {}
+  for i = 1, count do out[i] = redis.call("GET", KEYS[i]) or "0" end
+  return out
+end
+local isSeen = seen and redis.call("EXISTS", seen) == 1
 `
 
-const counterArguments = (counters: ReadonlyArray<Counter>): ReadonlyArray<string | number> => [
+const keysOf = (counters: ReadonlyArray<Counter>, seen: string | undefined): ReadonlyArray<string> => [
   ...counters.map(({ key }) => key),
+  ...(seen === undefined ? [] : [seen])
+]
+
+const counterArguments = (
+  counters: ReadonlyArray<Counter>,
+  seen: string | undefined
+): ReadonlyArray<string | number> => [
+  ...keysOf(counters, seen),
   ...counters.flatMap(({ amount, keepMillis, limit }) => [amount, Math.max(-1e18, Math.min(1e18, limit)), keepMillis])
 ]
 
 // Returns 0 and what is spent of each, or the number of the entry that has no room, and what is spent of that.
 const reserveScript = Redis.script(counterArguments, {
-  numberOfKeys: (counters) => counters.length,
-  lua: `${luaAdd}
-local seen = {}
-for i, key in ipairs(KEYS) do
-  local spent = seen[key] or tonumber(redis.call("GET", key)) or 0
-  local after = spent + tonumber(ARGV[3 * i - 2])
-  if after > tonumber(ARGV[3 * i - 1]) then return { i, { string.format("%.0f", spent) } } end
-  seen[key] = after
+  numberOfKeys: (counters, seen) => keysOf(counters, seen).length,
+  lua: `${luaCounters}
+if isSeen then return { 0, standing() } end
+local after = {}
+for i = 1, count do
+  local key = KEYS[i]
+  local spent = after[key] or tonumber(redis.call("GET", key)) or 0
+  after[key] = spent + tonumber(ARGV[3 * i - 2])
+  if after[key] > tonumber(ARGV[3 * i - 1]) then return { i, { string.format("%.0f", spent) } } end
 end
-local out = {}
-for i in ipairs(KEYS) do out[i] = add(i, ARGV[3 * i - 2]) end
-return { 0, out }
+return { 0, addAll() }
 `
 }).withReturnType<readonly [exceeded: number, spent: ReadonlyArray<string>]>()
 
 const settleScript = Redis.script(counterArguments, {
-  numberOfKeys: (counters) => counters.length,
-  lua: `${luaAdd}
-local out = {}
-for i in ipairs(KEYS) do out[i] = add(i, ARGV[3 * i - 2]) end
-return out
+  numberOfKeys: (counters, seen) => keysOf(counters, seen).length,
+  lua: `${luaCounters}
+if isSeen then return standing() end
+return addAll()
 `
 }).withReturnType<ReadonlyArray<string>>()

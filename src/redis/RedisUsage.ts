@@ -2,12 +2,13 @@
  * The usage report that several processes write: in Redis, a hash for each day, and a sorted set of the days there are.
  *
  * A field of a day's hash is one figure of a tenant and a model, costs in nano-dollars, so that every addition is an exact
- * increment. A day is kept for 400 days after it was last added to: a year and the month in which it is looked at.
+ * increment. A day is kept for 400 days after it was last added to: a year and the month in which it is looked at. The
+ * id of an addition is kept for two minutes, so that it adds nothing when it comes again.
  */
 import * as Effect from "effect/Effect"
 import * as Redis from "effect/persistence/Redis"
 import * as Stream from "effect/Stream"
-import type { StoreError, UsageRow, UsageStore } from "../admission/Stores.ts"
+import { REMEMBERED_MILLIS, type StoreError, type UsageRow, type UsageStore } from "../admission/Stores.ts"
 import * as StoreFailure from "./StoreFailure.ts"
 
 // -----------------------------------------------------------------------------
@@ -22,11 +23,12 @@ export const make = (prefix: string): Effect.Effect<UsageStore, never, Redis.Red
     const days = `${prefix}{usage}:days`
     const dayKey = (day: string) => `${prefix}{usage}:${day}`
     return {
-      add: (row) => {
+      add: (row, id) => {
+        const seen = id === undefined ? undefined : `${prefix}{usage}#${id}`
         const increments = incrementsOf(row)
         return increments instanceof StoreFailure.StoreFailure
           ? Effect.fail(increments)
-          : add(days, dayKey(row.day), row.day, increments).pipe(StoreFailure.asking("add to the usage report"))
+          : add(days, dayKey(row.day), seen, row.day, increments).pipe(StoreFailure.asking("add to the usage report"))
       },
       rows: Stream.fromIterableEffect(
         redis.send<ReadonlyArray<string>>("ZRANGE", days, "0", "-1").pipe(asking)
@@ -63,7 +65,10 @@ const keepMillis = 400 * 86_400_000
 /** Fields and what to add to them. What is nothing is left out, but for the requests, so that the row is there. */
 const incrementsOf = (row: UsageRow): ReadonlyArray<string | number> | StoreFailure.StoreFailure => {
   if (!/^\d{4}-\d\d-\d\d$/.test(row.day)) {
-    return new StoreFailure.StoreFailure({ message: `UsageStore.add: day must be as 2026-01-31, got ${row.day}` })
+    return new StoreFailure.StoreFailure({
+      message: `UsageStore.add: day must be as 2026-01-31, got ${row.day}`,
+      refused: true
+    })
   }
   const increments: Array<string | number> = []
   const whose = JSON.stringify([row.tenant, row.model])
@@ -74,7 +79,8 @@ const incrementsOf = (row: UsageRow): ReadonlyArray<string | number> | StoreFail
       return new StoreFailure.StoreFailure({
         message: `UsageStore.add: ${figure} must be a ${figure === "cost" ? "number" : "whole number"}, got ${
           row[figure]
-        }`
+        }`,
+        refused: true
       })
     }
     if (amount !== 0 || figure === "requests") increments.push(`${figure} ${whose}`, amount)
@@ -119,16 +125,24 @@ const compare = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0
 
 // All days have one score, so the set is in the order of their names, which is that of time.
 const addScript = Redis.script(
-  (days: string, dayKey: string, day: string, increments: ReadonlyArray<string | number>) => [
+  (
+    days: string,
+    dayKey: string,
+    seen: string | undefined,
+    day: string,
+    increments: ReadonlyArray<string | number>
+  ) => [
     days,
     dayKey,
+    ...(seen === undefined ? [] : [seen]),
     day,
     keepMillis,
     ...increments
   ],
   {
-    numberOfKeys: 2,
+    numberOfKeys: (_days, _dayKey, seen) => seen === undefined ? 2 : 3,
     lua: `
+if KEYS[3] and not redis.call("SET", KEYS[3], "", "PX", "${REMEMBERED_MILLIS}", "NX") then return end
 redis.call("ZADD", KEYS[1], 0, ARGV[1])
 redis.call("PEXPIRE", KEYS[1], ARGV[2])
 for i = 3, #ARGV, 2 do redis.call("HINCRBY", KEYS[2], ARGV[i], ARGV[i + 1]) end

@@ -14,9 +14,10 @@ import type * as Stores from "../admission/Stores.ts"
 // -----------------------------------------------------------------------------
 
 /** @internal */
-export class StoreFailure extends Data.TaggedError("StoreError")<{ readonly message: string }>
-  implements Stores.StoreError
-{}
+export class StoreFailure extends Data.TaggedError("StoreError")<{
+  readonly message: string
+  readonly refused?: boolean
+}> implements Stores.StoreError {}
 
 // -----------------------------------------------------------------------------
 // combinators

@@ -230,12 +230,12 @@ class Size implements InputSize {
   }
 }
 
-const toolSizes = new WeakMap<object, readonly [length: number, size: Size]>()
+const toolSizes = new WeakMap<object, readonly [seen: Seen, size: Size]>()
 
-/** Tools are mostly one array for all calls, so they are looked at once. */
+/** Tools are mostly one array for all calls, so they are measured once, and again when something in them has changed. */
 const sizeOfTools = (tools: ReadonlyArray<unknown>): Size => {
   const known = toolSizes.get(tools)
-  if (known !== undefined && known[0] === tools.length) return known[1]
+  if (known?.[0].isUnchanged() === true) return known[1]
   const size = new Size()
   size.count(toolPrompt)
   for (const tool of tools) {
@@ -251,6 +251,60 @@ const sizeOfTools = (tools: ReadonlyArray<unknown>): Size => {
       size.serverTokens += uses === undefined ? serverTool.unbounded : uses * serverTool.use
     }
   }
-  toolSizes.set(tools, [tools.length, size])
+  const seen = Seen.of(tools)
+  if (seen !== undefined) toolSizes.set(tools, [seen, size])
   return size
 }
+
+/** All objects in a value with what each held. To compare that by identity takes a tenth of measuring it. */
+class Seen {
+  private readonly objects: ReadonlyArray<object>
+  /** Of one after the other: its length or keys, and then its values. */
+  private readonly held: ReadonlyArray<unknown>
+
+  constructor(objects: ReadonlyArray<object>, held: ReadonlyArray<unknown>) {
+    this.objects = objects
+    this.held = held
+  }
+
+  /** Nothing where there is more than is worth to be kept. */
+  static of(root: object): Seen | undefined {
+    const objects = [root]
+    const held: Array<unknown> = []
+    for (const object of objects) {
+      const values: ReadonlyArray<unknown> = Array.isArray(object) ? object : Object.values(object)
+      held.push(Array.isArray(object) ? object.length : Object.keys(object))
+      if (held.length + values.length > MAX_SEEN) return undefined
+      for (const value of values) {
+        held.push(value)
+        if (isObject(value)) objects.push(value)
+      }
+    }
+    return new Seen(objects, held)
+  }
+
+  isUnchanged(): boolean {
+    const { held, objects } = this
+    let at = 0
+    // Plain loops: this is on the way of every call with tools.
+    for (let i = 0; i < objects.length; i++) {
+      const object: unknown = objects[i]
+      if (Array.isArray(object)) {
+        if (held[at++] !== object.length) return false
+        for (let j = 0; j < object.length; j++) if (held[at++] !== object[j]) return false
+      } else {
+        // Written above: what is no array has its keys here.
+        const before = held[at++] as ReadonlyArray<string>
+        const keys = Object.keys(object as Loose)
+        if (keys.length !== before.length) return false
+        for (let j = 0; j < keys.length; j++) {
+          const key = keys[j]!
+          if (key !== before[j] || held[at++] !== (object as Loose)[key]) return false
+        }
+      }
+    }
+    return true
+  }
+}
+
+const MAX_SEEN = 100_000

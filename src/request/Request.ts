@@ -125,9 +125,16 @@ export const resolveCount = (
 /** The same request for another model, of no longer an answer than that one gives. @internal */
 export const forModel = (resolved: Resolved, model: string): Resolved => {
   const most = Model.lookup(model)?.maxOutput
-  return resolved.max_tokens === undefined || most === undefined || resolved.max_tokens <= most
-    ? { ...resolved, model }
-    : { ...resolved, model, max_tokens: most }
+  const { max_tokens } = resolved
+  if (max_tokens === undefined || most === undefined || max_tokens <= most) return { ...resolved, model }
+  const shorter = { ...resolved, model, max_tokens: most }
+  return resolved.thinking?.type === "enabled"
+    // Thinking has the same part of a shorter answer.
+    ? {
+      ...shorter,
+      thinking: { ...resolved.thinking, budget_tokens: Math.floor(resolved.thinking.budget_tokens * most / max_tokens) }
+    }
+    : shorter
 }
 
 /** The tokens of a usage that count towards rate limits: what is read from the prompt cache does not. @internal */

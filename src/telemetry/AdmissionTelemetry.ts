@@ -9,9 +9,11 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
+import type * as Scope from "effect/Scope"
 import * as Model from "../request/Model.ts"
+import { AdmissionSeries } from "./AdmissionMetrics.ts"
 import * as Attributes from "./Attributes.ts"
-import { AdmissionSeries } from "./Metrics.ts"
+import * as RateGauges from "./RateGauges.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -55,7 +57,14 @@ export interface AdmissionTelemetry {
   /** How long until a limit is whole again, in seconds; told before its level. */
   readonly rateReset: (model: string, kind: RateLevel["kind"], seconds: number) => void
   readonly circuit: (key: string, label: string, move: CircuitMove) => Effect.Effect<void>
-  readonly budget: (name: string, limit: number, remaining: number, unit?: BudgetFacts["unit"]) => void
+  /** A budget as it stands, until its window ends. */
+  readonly budget: (
+    name: string,
+    limit: number,
+    remaining: number,
+    unit?: BudgetFacts["unit"],
+    windowEndsAt?: number
+  ) => void
   readonly budgetEvent: (
     kind: "Exceeded" | "Threshold" | "Unpriced",
     name: string,
@@ -74,28 +83,22 @@ export interface AdmissionTelemetry {
 const LOW = 0.05
 
 /** @internal */
-export const make: Effect.Effect<AdmissionTelemetry> = Effect.contextWith((context: Context.Context<never>) => {
+export const make: Effect.Effect<AdmissionTelemetry, never, Scope.Scope> = Effect.gen(function*() {
+  const context = yield* Effect.context<never>()
   const own = Context.make(Metric.MetricRegistry, Context.get(context, Metric.MetricRegistry)).pipe(
     Context.add(Metric.CurrentMetricAttributes, Context.get(context, Metric.CurrentMetricAttributes))
   )
-  const clock = Context.get(context, Clock.Clock)
+  const clock = yield* Clock.Clock
   const series = new AdmissionSeries()
+  const gauges = yield* RateGauges.make(series, own)
   const record = (metric: Metric.Metric<number, unknown>, value: number) => metric.updateUnsafe(value, own)
 
-  /** When each limit is whole again, by the clock. */
-  const resets = new Map<string, number>()
   const low = new Set<string>()
-
   const rate = (model: string, { kind, level, limit }: RateLevel) => {
     const name = kindLabels[kind]
     const key = `${name} ${model}`
     const remaining = Math.max(0, Math.floor(level))
-    record(series.limit(name)(model), limit)
-    const resetAt = resets.get(key)
-    // Where nobody told of a reset, nobody could say for how long it holds.
-    if (resetAt !== undefined) {
-      show(series.remaining(name)(model), own, () => clock.currentTimeMillisUnsafe() < resetAt ? remaining : limit)
-    }
+    gauges.level(model, name, limit, remaining)
     if (level > 2 * LOW * limit) low.delete(key)
     else if (level < LOW * limit && !low.has(key)) {
       low.add(key)
@@ -110,19 +113,14 @@ export const make: Effect.Effect<AdmissionTelemetry> = Effect.contextWith((conte
     }
   }
 
-  return Effect.succeed<AdmissionTelemetry>({
+  return {
     level: (model, level) => record(series.level(Model.label(model)), level),
     rates: (model, levels) => {
       const label = Model.label(model)
       for (const level of levels) rate(label, level)
     },
-    rateReset: (model, kind, seconds) => {
-      const label = Model.label(model)
-      const name = kindLabels[kind]
-      const resetAt = clock.currentTimeMillisUnsafe() + seconds * 1000
-      resets.set(`${name} ${label}`, resetAt)
-      show(series.reset(name)(label), own, () => Math.max(0, resetAt - clock.currentTimeMillisUnsafe()) / 1000)
-    },
+    rateReset: (model, kind, seconds) =>
+      gauges.reset(Model.label(model), kindLabels[kind], clock.currentTimeMillisUnsafe() + seconds * 1000),
     circuit: (key, label, { from, to }) =>
       Effect.suspend(() => {
         record(series.circuitState(label), states[to])
@@ -132,9 +130,15 @@ export const make: Effect.Effect<AdmissionTelemetry> = Effect.contextWith((conte
           { [Attributes.circuitKey]: key, [Attributes.circuitFrom]: from, [Attributes.circuitTo]: to }
         )
       }),
-    budget: (name, limit, remaining, unit = "USD") => {
+    budget: (name, limit, remaining, unit = "USD", windowEndsAt = Infinity) => {
+      const left = Math.max(0, remaining)
       record(series.budgetLimit[unit](name), limit)
-      record(series.budgetRemaining[unit](name), Math.max(0, remaining))
+      // A window ends whether or not anybody comes by to say so, and the next one is whole.
+      Metric.registerUnsafe(series.budgetRemaining[unit](name), own, {
+        get: () => ({ value: clock.currentTimeMillisUnsafe() < windowEndsAt ? left : limit }),
+        update: ignore,
+        modify: ignore
+      })
     },
     budgetEvent: (kind, name, facts) =>
       Effect.suspend(() => {
@@ -154,16 +158,8 @@ export const make: Effect.Effect<AdmissionTelemetry> = Effect.contextWith((conte
       }),
     cache: (outcome) => record(series.cache(outcome), 1),
     promptCacheMissed: (model) => record(series.promptCacheMissed(Model.label(model)), 1)
-  })
+  }
 })
-
-/**
- * Sets a gauge to what its value is whenever it is read: what was told of a limit is not true for long, and nobody may
- * come by to say so. Of several clients the latest to tell wins, as with any gauge.
- */
-const show = (gauge: Metric.Gauge<number>, context: Context.Context<never>, value: () => number): void => {
-  Metric.registerUnsafe(gauge, context, { get: () => ({ value: value() }), update: ignore, modify: ignore })
-}
 
 const ignore = (): void => {}
 

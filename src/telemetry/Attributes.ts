@@ -23,8 +23,14 @@ export const storeUnavailableLog = "claude.store.unavailable"
 export const inferenceDetails = "gen_ai.client.inference.operation.details"
 export const exceptionLog = "gen_ai.client.operation.exception"
 
-/** What a call waits for before it is sent. */
-export type WaitKind = "concurrency" | "rate_limit" | "backoff"
+/** What a call waits for in a queue. */
+export type QueueKind = "concurrency" | "rate_limit"
+
+/** What a call waits for before it is sent, or what turned it away. */
+export type WaitKind = QueueKind | "circuit" | "budget" | "backoff"
+
+/** How a wait ended; what is rejected took no time. */
+export type WaitOutcome = "granted" | "cancelled" | "deadline" | "rejected"
 
 /** How a call ended. */
 export type Outcome = "success" | "error" | "cancelled"

@@ -1,8 +1,9 @@
 /**
- * The attributes of a call's span, at its start and at its end, and of the spans of its attempts.
+ * The attributes of a call's span, at its start and at its end, of its events, and of the spans of its attempts.
  */
 import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import * as ClaudeError from "../ClaudeError.ts"
 import type * as Cost from "../request/Cost.ts"
@@ -62,6 +63,32 @@ export const atAttempt = (
   [Attributes.attemptNumber]: attempt,
   ...(attempt > 1 ? { [Attributes.httpRequestResendCount]: attempt - 1 } : undefined)
 })
+
+/** Of a retry that is to be waited for so many seconds. @internal */
+export const atRetry = (
+  attempt: number,
+  delay: number,
+  { reason, retryAfter }: ClaudeError.ClaudeError
+): Record<string, unknown> => ({
+  [Attributes.retryAttempt]: attempt,
+  [Attributes.retryReason]: reason._tag,
+  [Attributes.retryDelay]: delay,
+  ...(retryAfter === undefined ? undefined : { [Attributes.retryHint]: Duration.toSeconds(retryAfter) })
+})
+
+/** Of a call that goes on to another target; without an error it was a refusal. @internal */
+export const atFallback = (
+  from: string,
+  to: string,
+  error: ClaudeError.ClaudeError | undefined
+): Record<string, unknown> => ({
+  [Attributes.fallbackFrom]: from,
+  [Attributes.fallbackTo]: to,
+  [Attributes.fallbackReason]: error?.reason._tag ?? "refusal"
+})
+
+/** A model at an endpoint, as spans name it. @internal */
+export const targetOf = ({ server }: CallTelemetry, model: string): string => `${model} at ${server.address}`
 
 /** What a call has come to. @internal */
 export interface CallOutcome {

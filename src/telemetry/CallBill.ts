@@ -5,13 +5,13 @@
  * the sum is unknown as soon as a part of it is, while counters still count the parts that are known.
  */
 import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
-import type * as Metric from "effect/Metric"
 import type * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
 import * as Cost from "../request/Cost.ts"
 import * as Model from "../request/Model.ts"
 import { allInput } from "./CallAttributes.ts"
 import type { CallTelemetry } from "./CallTelemetry.ts"
+import type { CallWriter } from "./CallWriter.ts"
 import type { RequestSeries } from "./Metrics.ts"
 
 /** What one attempt was billed. @internal */
@@ -43,15 +43,16 @@ export class CallBill {
   /** Tokens of the output that were spent on thinking. */
   reasoning = 0
   private unpriced = false
-  private readonly record: (metric: Metric.Metric<number, unknown>, value: number) => void
+  private readonly writer: Pick<CallWriter, "record" | "context">
 
-  constructor(record: (metric: Metric.Metric<number, unknown>, value: number) => void) {
-    this.record = record
+  constructor(writer: Pick<CallWriter, "record" | "context">) {
+    this.writer = writer
   }
 
   /** Adds an attempt, and counts its tokens and its money. */
   add(envelope: Message, { at, model, partial, series, telemetry, tenant }: Billed): Bill {
     const { usage } = envelope
+    const { context, record } = this.writer
     // Other platforms answer with Anthropic's ids at prices of their own: there the id that was asked for decides.
     const priced = telemetry.provider === "anthropic" ? envelope.model : model
     const cost = Cost.of(telemetry.pricing, priced, usage, at)
@@ -70,17 +71,17 @@ export class CallBill {
 
     const answered = series.response(Model.label(envelope.model))
     const { cache_creation_input_tokens: written, cache_read_input_tokens: read } = tokens
-    this.record(answered.inputTokens, allInput(tokens))
-    this.record(answered.outputTokens, tokens.output_tokens)
-    if (read > 0) this.record(answered.cacheReadTokens, read)
-    if (written > 0) this.record(answered.cacheWriteTokens, written)
-    if (reasoning > 0) this.record(answered.reasoningTokens, reasoning)
-    if (cost === undefined) this.record(answered.unpriced, 1)
+    record(answered.inputTokens, allInput(tokens))
+    record(answered.outputTokens, tokens.output_tokens)
+    if (read > 0) record(answered.cacheReadTokens, read)
+    if (written > 0) record(answered.cacheWriteTokens, written)
+    if (reasoning > 0) record(answered.reasoningTokens, reasoning)
+    if (cost === undefined) record(answered.unpriced, 1)
     else {
-      const label = telemetry.tenantLabel(tenant)
+      const label = telemetry.tenantLabel(tenant, context)
       for (const component of Cost.componentNames) {
         const amount = cost.components[component]
-        if (amount !== undefined && amount > 0) this.record(answered.cost(component, cost.source, label), amount)
+        if (amount !== undefined && amount > 0) record(answered.cost(component, cost.source, label), amount)
       }
     }
     return { model: envelope.model, usage, cost, partial }

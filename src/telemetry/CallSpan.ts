@@ -15,11 +15,22 @@ import type * as ClaudeError from "../ClaudeError.ts"
 import type * as Cost from "../request/Cost.ts"
 import * as Model from "../request/Model.ts"
 import * as Attributes from "./Attributes.ts"
-import { allInput, atAttempt, atEnd, atStart, type CallInfo, errorOf, typeOf } from "./CallAttributes.ts"
+import {
+  allInput,
+  atAttempt,
+  atEnd,
+  atFallback,
+  atRetry,
+  atStart,
+  type CallInfo,
+  errorOf,
+  targetOf,
+  typeOf
+} from "./CallAttributes.ts"
 import { type Bill, CallBill } from "./CallBill.ts"
 import type { CallTelemetry } from "./CallTelemetry.ts"
 import { CallTimes } from "./CallTimes.ts"
-import { CallWriter, makeSpan, type WaitOutcome } from "./CallWriter.ts"
+import { CallWriter, makeSpan } from "./CallWriter.ts"
 import type { RequestSeries, ResponseSeries } from "./Metrics.ts"
 
 export type { Bill } from "./CallBill.ts"
@@ -80,7 +91,7 @@ export class CallSpan {
     this.model = info.model
     this.series = telemetry.series(info.model, info.operation)
     this.writer = new CallWriter(span, telemetry.metricContext(context), this.series.lost)
-    this.bill = new CallBill(this.writer.record)
+    this.bill = new CallBill(this.writer)
     this.times = new CallTimes(this.writer, clock)
     this.activeStreams = this.series.activeStreams
     if (info.stream) this.writer.add(this.activeStreams, 1)
@@ -106,19 +117,20 @@ export class CallSpan {
   /** A wait for its turn begins; answers since when. */
   queued(): Effect.Effect<bigint> {
     // A retry's backoff is over where its wait for a turn begins.
-    return Effect.map(this.backedOff("granted"), () => this.times.queued(this.series, this.telemetry.queue))
+    return Effect.map(this.backedOff("granted"), () => this.times.queued(this.series))
   }
 
   /** It is over. */
-  dequeued(since: bigint, kind: Attributes.WaitKind, outcome: WaitOutcome): Effect.Effect<void> {
-    return Effect.suspend(() => this.times.dequeued(this.series, this.telemetry.queue, { kind, since, outcome }))
+  dequeued(since: bigint, kind: Attributes.QueueKind, outcome: Attributes.WaitOutcome): Effect.Effect<void> {
+    return Effect.suspend(() => this.times.dequeued(this.series, { kind, since, outcome }))
   }
 
   /** The call goes on to another model, or another endpoint. */
   failsOver(telemetry: CallTelemetry, model: string, error: ClaudeError.ClaudeError | undefined): Effect.Effect<void> {
-    return Effect.map(this.backedOff("granted"), () => {
-      const from = target(this.telemetry, this.model)
-      const to = target(telemetry, model)
+    const turnedAway = Effect.suspend(() => this.times.turnedAway(this.series, error, this.times.now()))
+    return Effect.map(Effect.andThen(this.backedOff("granted"), turnedAway), () => {
+      const from = targetOf(this.telemetry, this.model)
+      const to = targetOf(telemetry, model)
       this.telemetry = telemetry
       this.model = model
       this.series = telemetry.series(model, this.info.operation)
@@ -126,11 +138,7 @@ export class CallSpan {
       // What the one before had begun to answer is no answer of this one.
       this.message = undefined
       this.servedBy = to
-      this.writer.event(Attributes.fallbackEvent, this.times.now(), {
-        [Attributes.fallbackFrom]: from,
-        [Attributes.fallbackTo]: to,
-        [Attributes.fallbackReason]: error?.reason._tag ?? "refusal"
-      })
+      this.writer.event(Attributes.fallbackEvent, this.times.now(), atFallback(from, to, error))
     })
   }
 
@@ -146,15 +154,9 @@ export class CallSpan {
     return Effect.flatMap(this.backedOff("granted"), () => {
       const now = this.times.now()
       const seconds = Duration.toSeconds(delay)
-      const hint = error.retryAfter === undefined ? undefined : Duration.toSeconds(error.retryAfter)
-      this.times.backsOff(now)
+      this.times.backsOff(error.reason._tag === "CircuitOpen" ? "circuit" : "backoff", now)
       this.writer.record(this.series.retryDelay(error.reason._tag), seconds)
-      const facts = {
-        [Attributes.retryAttempt]: this.attempts,
-        [Attributes.retryReason]: error.reason._tag,
-        [Attributes.retryDelay]: seconds,
-        ...(hint === undefined ? undefined : { [Attributes.retryHint]: hint })
-      }
+      const facts = atRetry(this.attempts, seconds, error)
       this.writer.event(Attributes.retryEvent, now, facts)
       return this.writer.log(Effect.logInfo(Attributes.retryEvent), facts)
     })
@@ -250,7 +252,9 @@ export class CallSpan {
       // What was answered before is no inference, and would make the API look faster than it is.
       const isInference = this.cacheOutcome === undefined || this.cacheOutcome === "miss"
       if (info.operation === "chat" && isInference) this.measure(times.at(now), type)
-      const failed = error === undefined ? Effect.void : writer.failed(error)
+      const failed = error === undefined
+        ? Effect.void
+        : Effect.andThen(times.turnedAway(this.series, error, now), writer.failed(error))
       const content = info.operation === "chat"
         ? writer.content(this.telemetry.options.content, info.params, message)
         : Effect.void
@@ -283,7 +287,7 @@ export class CallSpan {
     }
   }
 
-  private backedOff(outcome: WaitOutcome): Effect.Effect<void> {
+  private backedOff(outcome: Attributes.WaitOutcome): Effect.Effect<void> {
     return this.times.backedOff(this.series, outcome)
   }
 
@@ -291,6 +295,3 @@ export class CallSpan {
     return this.series.response(this.message === undefined ? "" : Model.label(this.message.model))
   }
 }
-
-/** A model at an endpoint, as spans name it. */
-const target = ({ server }: CallTelemetry, model: string): string => `${model} at ${server.address}`

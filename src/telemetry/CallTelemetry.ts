@@ -29,20 +29,19 @@ export interface CallTelemetry {
   readonly pricing: Pricing.Pricing
   readonly options: TelemetryOptions
   readonly series: (model: string, operation: Operation) => RequestSeries
-  /** Calls that wait for their turn. */
-  readonly queue: { depth: number }
-  /** A tenant as a label, or none. */
-  readonly tenantLabel: (tenant: string | undefined) => string
+  /** A tenant as a label of what is recorded with this context, or none. */
+  readonly tenantLabel: (tenant: string | undefined, context: Context.Context<never>) => string
   /** What a metric needs of a fiber's context. */
   readonly metricContext: (context: Context.Context<never>) => Context.Context<never>
 }
 
-/** How many tenants are told apart in metrics. */
+/** How many tenants are told apart in metrics, whichever client they call: they are the same series. */
 const TENANTS = 100
+const tenantsOf = new WeakMap<object, Set<string>>()
 
 /** @internal */
 export const make = (
-  options: Omit<CallTelemetry, "series" | "metricContext" | "queue" | "tenantLabel">
+  options: Omit<CallTelemetry, "series" | "metricContext" | "tenantLabel">
 ): CallTelemetry => {
   const common = {
     [Attributes.providerName]: options.provider,
@@ -51,11 +50,13 @@ export const make = (
   }
   const kept = { chat: new Map<string, RequestSeries>(), countTokens: new Map<string, RequestSeries>() }
   let small: Context.Context<never> | undefined
-  const tenants = new Set<string>()
   return {
     ...options,
-    tenantLabel: (tenant) => {
+    tenantLabel: (tenant, context) => {
       if (tenant === undefined || options.options.tenants !== true) return ""
+      const registry = Context.get(context, Metric.MetricRegistry)
+      let tenants = tenantsOf.get(registry)
+      if (tenants === undefined) tenantsOf.set(registry, tenants = new Set())
       if (tenants.size < TENANTS) tenants.add(tenant)
       return tenants.has(tenant) ? tenant : Model.OTHER
     },
@@ -73,7 +74,6 @@ export const make = (
       }
       return small
     },
-    queue: { depth: 0 },
     series: (model, operation) => {
       const label = Model.label(model)
       let series = kept[operation].get(label)

@@ -5,13 +5,20 @@
  */
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import type * as ClaudeError from "../ClaudeError.ts"
 import * as Attributes from "./Attributes.ts"
-import type { CallTelemetry } from "./CallTelemetry.ts"
-import type { CallWriter, Wait, WaitOutcome } from "./CallWriter.ts"
+import type { CallWriter, Wait } from "./CallWriter.ts"
 import type { RequestSeries } from "./Metrics.ts"
 
 /** A wait as short as this has no span, unless it ended without what it was for; in seconds. */
 const SHORT = 0.001
+
+/** What was not waited for, by the error that says so. */
+const rejections: Readonly<Partial<Record<ClaudeError.ClaudeError["reason"]["_tag"], Attributes.WaitKind>>> = {
+  QueueFull: "concurrency",
+  CircuitOpen: "circuit",
+  BudgetExceeded: "budget"
+}
 
 /** @internal */
 export class CallTimes {
@@ -24,9 +31,11 @@ export class CallTimes {
   private readonly begun: bigint
   private readonly clock: Clock.Clock
   private readonly writer: CallWriter
-  private backoffSince: bigint | undefined
-  /** How many stood in the queue with it. */
+  /** The wait before a retry, while it lasts. */
+  private backoff: Pick<Wait, "kind" | "since"> | undefined
+  /** How many stood in the queue with it, and what for as far as was known. */
   private depth = 0
+  private waitsFor: Attributes.QueueKind = "concurrency"
   /** Of the latest attempt, as far as it had any content. */
   private attemptContentAt: number | undefined
   private lastContentAt = 0
@@ -50,50 +59,60 @@ export class CallTimes {
   // waits
 
   /** A wait for its turn begins; answers since when. */
-  queued(series: RequestSeries, queue: CallTelemetry["queue"]): bigint {
-    this.writer.add(series.queueDepth, 1)
-    this.depth = ++queue.depth
+  queued(series: RequestSeries): bigint {
+    this.depth = ++series.queue.depth
+    // Nobody overtakes: all wait for what the next in turn waits for, which shows as it leaves.
+    this.waitsFor = series.queue.waitsFor
+    this.writer.add(series.queueDepth(this.waitsFor), 1)
     return this.now()
   }
 
   /** It is over. */
   dequeued(
     series: RequestSeries,
-    queue: CallTelemetry["queue"],
-    wait: Pick<Wait, "kind" | "since" | "outcome">
+    { kind, outcome, since }: Pick<Wait, "since" | "outcome"> & { readonly kind: Attributes.QueueKind }
   ): Effect.Effect<void> {
-    this.writer.add(series.queueDepth, -1)
-    queue.depth--
-    return this.hasWaited(series, { ...wait, depth: this.depth })
+    this.writer.add(series.queueDepth(this.waitsFor), -1)
+    series.queue.depth--
+    series.queue.waitsFor = kind
+    return this.hasWaited(series, { kind, since, until: this.now(), outcome, depth: this.depth })
   }
 
   get isBackingOff(): boolean {
-    return this.backoffSince !== undefined
+    return this.backoff !== undefined
   }
 
-  backsOff(now: bigint): void {
-    this.backoffSince = now
+  /** A wait before a retry begins: for a circuit to close, or to spare the server. */
+  backsOff(kind: "backoff" | "circuit", since: bigint): void {
+    this.backoff = { kind, since }
   }
 
-  /** A backoff is over, where there was one. */
-  backedOff(series: RequestSeries, outcome: WaitOutcome): Effect.Effect<void> {
+  /** It is over, where there was one. */
+  backedOff(series: RequestSeries, outcome: Attributes.WaitOutcome): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const since = this.backoffSince
-      this.backoffSince = undefined
-      return since === undefined
+      const { backoff } = this
+      this.backoff = undefined
+      return backoff === undefined
         ? Effect.void
-        : this.hasWaited(series, { kind: "backoff", since, outcome, depth: undefined })
+        : this.hasWaited(series, { ...backoff, until: this.now(), outcome, depth: undefined })
     })
   }
 
+  /** A call that was turned away before it was sent did not wait, and has a wait that says what for. */
+  turnedAway(series: RequestSeries, error: ClaudeError.ClaudeError | undefined, now: bigint): Effect.Effect<void> {
+    const kind = error === undefined ? undefined : rejections[error.reason._tag]
+    if (kind === undefined) return Effect.void
+    const depth = kind === "concurrency" ? series.queue.depth : undefined
+    return this.hasWaited(series, { kind, since: now, until: now, outcome: "rejected", depth })
+  }
+
   /** Counts a wait, and makes a span of one that took any time. */
-  private hasWaited(series: RequestSeries, wait: Omit<Wait, "until">): Effect.Effect<void> {
-    const { kind, outcome, since } = wait
-    const until = this.now()
+  private hasWaited(series: RequestSeries, wait: Wait): Effect.Effect<void> {
+    const { kind, outcome, since, until } = wait
     const seconds = Number(until - since) / 1e9
     this.waited += seconds
     this.writer.record(series.wait(`${kind} ${outcome}`), seconds)
-    return seconds <= SHORT && outcome === "granted" ? Effect.void : this.writer.wait({ ...wait, until })
+    return seconds <= SHORT && outcome === "granted" ? Effect.void : this.writer.wait(wait)
   }
 
   // content

@@ -18,15 +18,12 @@ import type { CallTelemetry } from "./CallTelemetry.ts"
 import * as Content from "./Content.ts"
 import type { RequestSeries } from "./Metrics.ts"
 
-/** How a wait ended. @internal */
-export type WaitOutcome = "granted" | "cancelled" | "deadline"
-
 /** A wait that is over. @internal */
 export interface Wait {
   readonly kind: Attributes.WaitKind
   readonly since: bigint
   readonly until: bigint
-  readonly outcome: WaitOutcome
+  readonly outcome: Attributes.WaitOutcome
   /** How many waited with it, where it stood in a queue. */
   readonly depth: number | undefined
 }
@@ -34,7 +31,8 @@ export interface Wait {
 /** @internal */
 export class CallWriter {
   readonly span: Tracer.Span
-  private readonly context: Context.Context<never>
+  /** Where its metrics go. */
+  readonly context: Context.Context<never>
   private readonly counter: RequestSeries["lost"]
 
   constructor(span: Tracer.Span, context: Context.Context<never>, counter: RequestSeries["lost"]) {

@@ -76,16 +76,20 @@ const watch = (tracer: Tracer.Tracer, print: (call: Call) => void): Tracer.Trace
       if (parent !== undefined) {
         const { call } = parent
         known.set(span, { call, depth: parent.depth + 1 })
-        if (call.rows.length < maxRows) call.rows.push({ span, depth: parent.depth + 1 })
-        else call.omitted++
+        add(call, { span, depth: parent.depth + 1 })
       } else if (span.sampled && isCall(span)) {
-        const call: Call = { span, rows: [{ span, depth: 0 }], events: [], omitted: 0, firstContentAt: undefined }
+        const call: Call = { span, rows: [{ span, depth: 0 }], omitted: 0, firstContentAt: undefined }
         known.set(span, { call, depth: 0 })
         listen(call, print)
       }
       return span
     }
   })
+}
+
+const add = (call: Call, row: Call["rows"][number]): void => {
+  if (call.rows.length < maxRows) call.rows.push(row)
+  else call.omitted++
 }
 
 const isCall = (span: Tracer.Span): boolean =>
@@ -98,7 +102,7 @@ const listen = (call: Call, print: (call: Call) => void): void => {
   const { end, event } = span
   span.event = (name, time, attributes) => {
     if (name === Attributes.firstContentEvent) call.firstContentAt ??= time
-    else if (call.events.length < maxRows) call.events.push({ name, at: time, attributes })
+    else if (name === Attributes.fallbackEvent) add(call, { at: time, attributes })
     event.call(span, name, time, attributes)
   }
   span.end = (time, exit) => {

@@ -11,8 +11,10 @@ import * as Attributes from "./Attributes.ts"
 
 type Histogram = Metric.Histogram<number>
 type Counter = Metric.Counter<number>
-type Gauge = Metric.Gauge<number>
-type Labels = Readonly<Record<string, string>>
+/** @internal */
+export type Gauge = Metric.Gauge<number>
+/** @internal */
+export type Labels = Readonly<Record<string, string>>
 
 const latency = Array.from({ length: 14 }, (_, n) => 0.01 * 2 ** n)
 const tokens = Array.from({ length: 14 }, (_, n) => 4 ** n)
@@ -21,9 +23,11 @@ const tokens = Array.from({ length: 14 }, (_, n) => 4 ** n)
 const histogram =
   (name: string, unit: string, description: string, boundaries: ReadonlyArray<number>) => (labels: Labels): Histogram =>
     Metric.histogram(name, { boundaries, description, attributes: { unit, ...labels } })
-const counter = (name: string, unit: string, description: string) => (labels: Labels): Counter =>
+/** @internal */
+export const counter = (name: string, unit: string, description: string) => (labels: Labels): Counter =>
   Metric.counter(name, { description, incremental: true, attributes: { unit, ...labels } })
-const gauge = (name: string, unit: string, description: string) => (labels: Labels): Gauge =>
+/** @internal */
+export const gauge = (name: string, unit: string, description: string) => (labels: Labels): Gauge =>
   Metric.gauge(name, { description, attributes: { unit, ...labels } })
 
 const duration = histogram(
@@ -102,43 +106,6 @@ const outputTokenRate = histogram(
   [1, 2, 5, 10, 20, 40, 60, 80, 100, 150, 200, 400]
 )
 const cost = counter("claude.client.cost", "{USD}", "What calls cost, by component")
-const level = gauge("claude.client.concurrency.level", "{request}", "How many requests may be in flight")
-// A metric has one unit: what is counted in another has a name of its own.
-const tokenLimit = gauge("claude.ratelimit.limit", "{token}", "Tokens that a rate limit allows in its window")
-const tokensRemaining = gauge(
-  "claude.ratelimit.remaining",
-  "{token}",
-  "Tokens that are left of a rate limit, less what is reserved: as of the last response, until the reset"
-)
-const requestLimit = gauge("claude.ratelimit.requests.limit", "{request}", "Requests that a rate limit allows")
-const requestsRemaining = gauge(
-  "claude.ratelimit.requests.remaining",
-  "{request}",
-  "Requests that are left of a rate limit: as of the last response, until the reset"
-)
-const rateReset = gauge("claude.ratelimit.reset", "s", "Time until a rate limit is whole again")
-const circuitState = gauge("claude.circuit.state", "{state}", "A circuit: 0 closed, 1 half-open, 2 open")
-const circuitTransitions = counter("claude.circuit.transitions", "{transition}", "Circuits that moved")
-const budgetLimit = gauge("claude.budget.limit", "{USD}", "What a budget allows in its window")
-const budgetRemaining = gauge("claude.budget.remaining", "{USD}", "What is left of a budget, less what is reserved")
-const budgetTokenLimit = gauge("claude.budget.tokens.limit", "{token}", "Tokens that a budget allows in its window")
-const budgetTokensRemaining = gauge(
-  "claude.budget.tokens.remaining",
-  "{token}",
-  "Tokens that are left of a budget, less what is reserved"
-)
-const budgetRejections = counter("claude.budget.rejections", "{request}", "Calls that a budget turned away")
-const storeUnavailable = counter(
-  "claude.store.unavailable",
-  "{request}",
-  "Questions that a shared store did not answer"
-)
-const cacheLookups = counter("claude.cache.lookups", "{request}", "Calls that asked the response cache, by its answer")
-const promptCacheMisses = counter(
-  "claude.prompt_cache.misses",
-  "{request}",
-  "Calls whose marked prefix had been cached, and that did not hit"
-)
 const overflow = counter("claude.telemetry.overflow", "{event}", "What telemetry could not record, by reason")
 
 const componentLabels: Readonly<Record<keyof Components, string>> = {
@@ -153,8 +120,8 @@ const componentLabels: Readonly<Record<keyof Components, string>> = {
 const lost = (signal: string, reason: string) =>
   overflow({ [Attributes.telemetrySignal]: signal, [Attributes.telemetryReason]: reason })
 
-/** Keeps what `make` makes of each label. */
-const keep = <A>(make: (label: string) => A): (label: string) => A => {
+/** Keeps what `make` makes of each label. @internal */
+export const keep = <A>(make: (label: string) => A): (label: string) => A => {
   const kept = new Map<string, A>()
   return (label) => {
     let value = kept.get(label)
@@ -163,24 +130,6 @@ const keep = <A>(make: (label: string) => A): (label: string) => A => {
   }
 }
 
-/** Requests are counted by a metric of their own, whose name tells the kind. */
-const byKind = (
-  tokens: (labels: Labels) => Gauge,
-  requests: (labels: Labels) => Gauge
-): (kind: string) => (model: string) => Gauge =>
-  keep((kind) =>
-    keep((model) =>
-      kind === "requests"
-        ? requests({ [Attributes.requestModel]: model })
-        : tokens({ [Attributes.rateLimitKind]: kind, [Attributes.requestModel]: model })
-    )
-  )
-
-const byUnit = (usd: (labels: Labels) => Gauge, tokens: (labels: Labels) => Gauge) => ({
-  USD: keep((name) => usd({ [Attributes.budgetName]: name })),
-  tokens: keep((name) => tokens({ [Attributes.budgetName]: name }))
-})
-
 const withError = (metric: (labels: Labels) => Histogram, labels: Labels): (error: string) => Histogram =>
   keep((error) => metric(error === "" ? labels : { ...labels, [Attributes.errorType]: error }))
 
@@ -188,7 +137,9 @@ const withError = (metric: (labels: Labels) => Histogram, labels: Labels): (erro
 export class RequestSeries {
   readonly activeRequests: Gauge
   readonly activeStreams: Gauge
-  readonly queueDepth: Gauge
+  /** Who waits for a turn, and what the latest to leave had waited for. */
+  readonly queue: { depth: number; waitsFor: Attributes.QueueKind } = { depth: 0, waitsFor: "concurrency" }
+  readonly queueDepth: (kind: string) => Gauge
   readonly wait: (kindAndOutcome: string) => Histogram
   readonly retryDelay: (reason: string) => Histogram
   readonly lost: (signal: string) => Counter
@@ -198,7 +149,7 @@ export class RequestSeries {
     const labels = { [Attributes.requestModel]: model }
     this.activeRequests = activeRequests(labels)
     this.activeStreams = activeStreams(labels)
-    this.queueDepth = queueDepth(labels)
+    this.queueDepth = keep((kind) => queueDepth({ ...labels, [Attributes.waitKind]: kind }))
     this.wait = keep((key) => {
       const [kind, outcome] = key.split(" ")
       return waitDuration({
@@ -278,25 +229,4 @@ export class ResponseSeries {
     this.cost = (component, source, tenant) => costs(tenant)(source)(componentLabels[component])
     this.unpriced = lost("cost", "unpriced")
   }
-}
-
-/** The series of admission, which belong to a client. @internal */
-export class AdmissionSeries {
-  readonly level = keep((model) => level({ [Attributes.requestModel]: model }))
-  readonly limit = byKind(tokenLimit, requestLimit)
-  readonly remaining = byKind(tokensRemaining, requestsRemaining)
-  readonly reset = keep((kind) =>
-    keep((model) => rateReset({ [Attributes.rateLimitKind]: kind, [Attributes.requestModel]: model }))
-  )
-  readonly circuitState = keep((key) => circuitState({ [Attributes.circuitKey]: key }))
-  readonly transitions = keep((move) => {
-    const [from, to] = move.split(" ")
-    return circuitTransitions({ [Attributes.circuitFrom]: from!, [Attributes.circuitTo]: to! })
-  })
-  readonly budgetLimit = byUnit(budgetLimit, budgetTokenLimit)
-  readonly budgetRemaining = byUnit(budgetRemaining, budgetTokensRemaining)
-  readonly budgetRejections = keep((name) => budgetRejections({ [Attributes.budgetName]: name }))
-  readonly storeUnavailable = keep((name) => storeUnavailable({ [Attributes.storeName]: name }))
-  readonly cache = keep((outcome) => cacheLookups({ [Attributes.cacheOutcome]: outcome }))
-  readonly promptCacheMissed = keep((model) => promptCacheMisses({ [Attributes.requestModel]: model }))
 }

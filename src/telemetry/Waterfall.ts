@@ -7,6 +7,7 @@
 import * as Cause from "effect/Cause"
 import type * as Tracer from "effect/Tracer"
 import * as Attributes from "./Attributes.ts"
+import { clean, count, fit, itself, money, type Paint, paints, type Style, timeOf } from "./Terminal.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -18,18 +19,16 @@ export interface Row {
   readonly depth: number
 }
 
-/** Something that happened at once. @internal */
-export interface Happened {
-  readonly name: string
+/** The call went on to another target. @internal */
+export interface Fallback {
   readonly at: bigint
   readonly attributes: Readonly<Record<string, unknown>> | undefined
 }
 
-/** A call and what happened within it; the first row is the call itself. @internal */
+/** A call and what happened within it, in the order in which it was told; the first row is the call itself. @internal */
 export interface Call {
   readonly span: Tracer.Span
-  readonly rows: Array<Row>
-  readonly events: Array<Happened>
+  readonly rows: Array<Row | Fallback>
   omitted: number
   firstContentAt: bigint | undefined
 }
@@ -40,38 +39,35 @@ export interface Call {
 
 /** Draws a call that has ended, in lines no longer than `width`. @internal */
 export const waterfall = (call: Call, width: number, colored: boolean): string => {
-  const colors = colored ? style : plain
+  const colors = paints(colored)
   const start = call.span.status.startTime
   const total = millis(endOf(call.span, start) - start)
   const firstContent = firstContentOf(call, start)
   const end = endOf(call.span, start)
-  const lines = [
-    ...call.rows.map(({ depth, span }): Line => ({
+  const lines = call.rows.map((row): Line => {
+    if (!("span" in row)) return fallbackLine(row, millis(row.at - start), call)
+    const { depth, span } = row
+    return {
       label: labelOf(span),
       depth,
       offset: millis(span.status.startTime - start),
       // What outlives the call is drawn to its end.
       duration: millis(endOf(span, end) - span.status.startTime),
-      outcome: isWait(span) ? waitOutcomeOf(span, call.events) : outcomeOf(span),
+      outcome: isWait(span) ? waitOutcomeOf(span) : outcomeOf(span),
       isWait: isWait(span)
-    })),
-    ...call.events.filter(({ name }) => name === Attributes.fallbackEvent).map(({ at, attributes }): Line => ({
-      label: `→ ${targetOf(attributes?.[Attributes.fallbackTo], call)}`,
-      depth: 1,
-      offset: millis(at - start),
-      duration: undefined,
-      outcome: { text: clean(String(attributes?.[Attributes.fallbackReason])), hue: "yellow", ok: false },
-      isWait: false
-    }))
-  ].toSorted((a, b) => a.depth === 0 ? -1 : b.depth === 0 ? 1 : a.offset - b.offset)
+    }
+  })
 
-  const labels = lines.map(({ depth, label }, at) => {
+  const full = lines.map(({ depth, label }, at) => {
     const branch = depth === 0 ? "" : `${"  ".repeat(depth - 1)}${at === lines.length - 1 ? "└" : "├"} `
     return branch + label
   })
-  const widest = (texts: ReadonlyArray<string>, max: number) =>
+  const widest = (texts: ReadonlyArray<string>, max = Infinity) =>
     Math.min(max, Math.max(...texts.map((text) => text.length)))
-  const labelWidth = widest(labels, Math.floor(width * 0.36))
+  const room = Math.floor(width * 0.36)
+  // Where it is narrow, what was waited for says more than whose span it is.
+  const labels = widest(full) <= room ? full : full.map((label) => label.replace("claude.wait ", "wait "))
+  const labelWidth = widest(labels, room)
   const outcomeWidth = widest(lines.map((line) => line.outcome.text), Math.floor(width * 0.28) - 1)
   const spare = width - labelWidth - outcomeWidth - 21
   // On a narrow terminal the offsets go, which the bars show anyhow.
@@ -219,14 +215,20 @@ const outcomeOf = (span: Tracer.Span): OutcomeText => {
   }
 }
 
-/** How a wait ended, or what it waited for where no attempt before it shows that. */
-const waitOutcomeOf = ({ attributes, status }: Tracer.Span, events: ReadonlyArray<Happened>): OutcomeText => {
-  const outcome = attributes.get(Attributes.waitOutcome)
-  if (outcome !== undefined && outcome !== "granted") return { text: clean(String(outcome)), hue: "yellow", ok: false }
-  const retry = events.find(({ at, name }) => name === Attributes.retryEvent && at === status.startTime)
-  const isCircuit = retry?.attributes?.[Attributes.retryReason] === "CircuitOpen"
-  return { text: isCircuit ? "circuit open" : "", hue: "yellow", ok: true }
+/** How a wait ended, unless it was for its turn to come. */
+const waitOutcomeOf = ({ attributes }: Tracer.Span): OutcomeText => {
+  const outcome = attributes.get(Attributes.waitOutcome) ?? "granted"
+  return { text: outcome === "granted" ? "" : clean(String(outcome)), hue: "yellow", ok: outcome === "granted" }
 }
+
+const fallbackLine = ({ attributes }: Fallback, offset: number, call: Call): Line => ({
+  label: `→ ${targetOf(attributes?.[Attributes.fallbackTo], call)}`,
+  depth: 1,
+  offset,
+  duration: undefined,
+  outcome: { text: clean(String(attributes?.[Attributes.fallbackReason])), hue: "yellow", ok: false },
+  isWait: false
+})
 
 /** A model, and where it is asked unless that is where the call began. */
 const targetOf = (target: unknown, { span }: Call): string => {
@@ -241,65 +243,7 @@ const firstContentOf = (call: Call, start: bigint): number | undefined => {
   return call.firstContentAt === undefined ? undefined : millis(call.firstContentAt - start)
 }
 
-// -----------------------------------------------------------------------------
-// colours
-// -----------------------------------------------------------------------------
-
-type Paint = (text: string) => string
-type Style = Record<"bold" | "dim" | "red" | "green" | "yellow" | "cyan" | "magenta", Paint>
-
-const paint = (code: number): Paint => (text) => text === "" ? "" : `\u001b[${code}m${text}\u001b[0m`
-const style: Style = {
-  bold: paint(1),
-  dim: paint(2),
-  red: paint(31),
-  green: paint(32),
-  yellow: paint(33),
-  cyan: paint(36),
-  magenta: paint(35)
-}
-const itself: Paint = (text) => text
-const plain: Style = {
-  bold: itself,
-  dim: itself,
-  red: itself,
-  green: itself,
-  yellow: itself,
-  cyan: itself,
-  magenta: itself
-}
-
-// -----------------------------------------------------------------------------
-// text
-// -----------------------------------------------------------------------------
-
 const endOf = (span: Tracer.Span, otherwise: bigint): bigint =>
   span.status._tag === "Ended" ? span.status.endTime : otherwise
 
 const millis = (nanos: bigint): number => Math.max(Number(nanos) / 1e6, 0)
-
-const timeOf = (ms: number): string => {
-  if (ms < 0.05) return "0 ms"
-  if (ms < 9.95) return `${ms.toFixed(1)} ms`
-  if (ms < 999.5) return `${Math.round(ms)} ms`
-  if (ms < 59_995) return `${(ms / 1000).toFixed(2)} s`
-  const seconds = Math.round(ms / 1000)
-  return seconds < 3600
-    ? `${Math.floor(seconds / 60)}m ${seconds % 60}s`
-    : `${Math.floor(seconds / 3600)}h ${Math.floor(seconds % 3600 / 60)}m`
-}
-
-const count = (n: number): string => n.toLocaleString("en-US")
-
-/** Two figures below a cent: most calls cost less than one. */
-const money = (amount: number, currency: unknown): string => {
-  const digits = amount >= 1 || amount === 0 ? 2 : Math.min(Math.max(2, 1 - Math.floor(Math.log10(amount))), 8)
-  const text = amount.toFixed(digits)
-  return currency === undefined || currency === "USD" ? `$${text}` : `${text} ${clean(String(currency))}`
-}
-
-const fit = (text: string, width: number): string =>
-  text.length <= width ? text : `${text.slice(0, Math.max(width - 1, 0))}…`
-
-/** Names and ids come from outside, and a terminal obeys control characters. */
-const clean = (text: string): string => text.replace(/\p{Cc}/gu, "�")

@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Duration, Effect, Exit, Fiber, Schema } from "effect"
+import { Clock, Duration, Effect, Exit, Fiber, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Budget from "../../src/admission/Budget.ts"
 import * as BudgetStore from "../../src/admission/BudgetStore.ts"
 import * as StoreGuard from "../../src/admission/StoreGuard.ts"
 import type * as Stores from "../../src/admission/Stores.ts"
+import * as Teller from "../../src/admission/Teller.ts"
 import type * as ClaudeError from "../../src/ClaudeError.ts"
 import type { Cost } from "../../src/request/Cost.ts"
 import type { InputSize } from "../../src/request/InputSize.ts"
@@ -186,6 +187,7 @@ describe.each(units)("a budget in %s", (_, options) => {
     Effect.gen(function*() {
       const unknowns: ReadonlyArray<readonly [Budget.Spent, usd: number, tokens: number]> = [
         [Budget.unknown, 10, 10],
+        [Budget.unknownInput, 6, 6],
         [{ cost: undefined, tokens: 3, unpriced: true }, 10, 3],
         [{ cost: undefined, tokens: 3, unpriced: false }, 10, 3],
         [{ cost: costOf(3), tokens: Number.NaN, unpriced: false }, 3, 10],
@@ -194,7 +196,7 @@ describe.each(units)("a budget in %s", (_, options) => {
       ]
       for (const [unknown, usd, tokens] of unknowns) {
         const budget = make([options])
-        const reservation = yield* budget.reserve(10)
+        const reservation = yield* budget.reserve(10, { maxTokens: 4 })
         yield* reservation.settle(unknown)
         assert.strictEqual(yield* left(budget), 100 - ("usd" in options ? usd : tokens), JSON.stringify(unknown))
       }
@@ -233,6 +235,18 @@ describe.each(units)("a budget in %s", (_, options) => {
       assert.strictEqual(yield* left(budget), 10)
       yield* after.settle(Budget.nothing)
       assert.strictEqual(yield* left(budget), 100)
+    }))
+
+  it.effect("says nothing of a price where nobody saw the answer", () =>
+    Effect.gen(function*() {
+      const events: Array<Budget.BudgetEvent> = []
+      const budget = make([options], { onEvent: (event) => Effect.sync(() => void events.push(event)) })
+      for (const given of [Budget.unknown, Budget.unknownInput]) {
+        const reservation = yield* budget.reserve(10, { maxTokens: 4 })
+        yield* reservation.settle(given)
+      }
+      assert.strictEqual(yield* left(budget), 84)
+      assert.deepStrictEqual(events.map(({ _tag }) => _tag), ["Exceeded"])
     }))
 
   it.effect("is each tenant's own where it is per tenant, those without a name together", () =>
@@ -424,17 +438,19 @@ describe("events", () => {
 
   it.effect("levels tell what is neither spent nor reserved", () =>
     Effect.gen(function*() {
-      const levels: Array<readonly [string, number, number, string | undefined]> = []
+      const levels: Array<Budget.BudgetLevel> = []
       const budget = make([{ name: "x", usd: 100, ...day }, { name: "y", tokens: 50, ...day, per: "tenant" }], {
-        onLevel: (...level) => levels.push(level)
+        onLevel: (level) => levels.push(level)
       })
       const reservation = yield* budget.reserve(40, { tenant: "a" })
       yield* reservation.settle(spent(0.5))
+      const x = { budget: "x", tenant: undefined, unit: "USD", limit: 100, windowEndsAt: DAY } as const
+      const y = { budget: "y", tenant: "a", unit: "tokens", limit: 50, windowEndsAt: DAY } as const
       assert.deepStrictEqual(levels, [
-        ["x", 100, 60, undefined],
-        ["y", 50, 10, "a"],
-        ["x", 100, 99.5, undefined],
-        ["y", 50, 49, "a"]
+        { ...x, remaining: 60 },
+        { ...y, remaining: 10 },
+        { ...x, remaining: 99.5 },
+        { ...y, remaining: 49 }
       ])
     }))
 })
@@ -521,28 +537,44 @@ describe("however callers come and go", () => {
   )
 
   it.effect.prop(
-    "a shared store that fails and hangs, before or after it did what it was asked, lets nothing through either",
+    "a shared store that fails, hangs and is late lets nothing through, and has counted each call once when it is back",
     {
       callers: Schema.Array(Caller).check(Schema.isMaxLength(25)),
-      faults: Schema.Array(Schema.Literals(["", "", "", "before", "after", "hangs"])).check(Schema.isMaxLength(60))
+      faults: Schema.Array(Schema.Literals(["", "", "", "before", "after", "hangs", "late"])).check(
+        Schema.isMaxLength(60)
+      )
     },
     ({ callers, faults }) =>
       Effect.gen(function*() {
         const memory = BudgetStore.makeMemory()
+        const keys = new Map<string, Stores.BudgetEntry>()
         let asked = 0
         const flaky = <A>(question: Effect.Effect<A, Stores.StoreError>): Effect.Effect<A, Stores.StoreError> =>
           Effect.suspend(() => {
             const fault = faults[asked++] ?? ""
             if (fault === "hangs") return Effect.never
+            // Done long after it was given up.
+            if (fault === "late") return Effect.andThen(Effect.forkDetach(Effect.delay(question, 1_500)), Effect.never)
             if (fault === "before") return Effect.fail({ _tag: "Down", message: "down" })
             return fault === "" ? question : Effect.andThen(question, Effect.fail({ _tag: "Down", message: "down" }))
           })
         const store: Stores.BudgetStore = {
-          reserve: (entries) => flaky(memory.reserve(entries)),
-          settle: (entries) => flaky(memory.settle(entries))
+          reserve: (entries, id) => {
+            for (const entry of entries) keys.set(entry.key, entry)
+            return flaky(memory.reserve(entries, id))
+          },
+          settle: (entries, id) => flaky(memory.settle(entries, id))
         }
-        yield* storm(callers, { shared: { store, guard: yield* guarded } })
-      }).pipe(Effect.provide(TestClock.layer())),
+        const guard = yield* guarded
+        const { books } = yield* storm(callers, { shared: { store, guard, teller: yield* Teller.make(guard, 100) } })
+        // As many questions as there are faults may be without an answer, one in a second.
+        yield* TestClock.adjust("1 minute")
+        for (const [key, entry] of keys) {
+          const [units] = memory.settleUnsafe([{ ...entry, amount: 0 }], 0)
+          if (key.startsWith("all:")) assert.strictEqual(units! / 1e9, books.all)
+          else if (key.startsWith("each:")) assert.strictEqual(units, books[key.endsWith(":a") ? "a" : "b"])
+        }
+      }).pipe(Effect.scoped, Effect.provide(TestClock.layer())),
     { arbitrary: { runs: 60 } }
   )
 
@@ -570,28 +602,32 @@ describe("a shared store", () => {
   /** Two processes, and the store between them, which may be taken down. */
   const two = Effect.gen(function*() {
     const memory = BudgetStore.makeMemory()
-    const state = { isDown: false, hangs: false, asked: 0, told: [] as Array<number>, most: 0 }
+    const state = { isDown: false, hangs: false, isMute: false, asked: 0, told: [] as Array<number>, most: 0 }
     const through = <A>(question: Effect.Effect<A, Stores.StoreError>): Effect.Effect<A, Stores.StoreError> =>
       Effect.suspend((): Effect.Effect<A, Stores.StoreError> => {
         state.asked++
+        if (state.isMute) return Effect.andThen(question, Effect.never)
         return state.hangs ? Effect.never : state.isDown ? down : question
       })
     const store: Stores.BudgetStore = {
-      reserve: (entries) => through(memory.reserve(entries)),
-      settle: (entries) =>
+      reserve: (entries, id) => through(memory.reserve(entries, id)),
+      settle: (entries, id) =>
         through(
           Effect.suspend(() => {
             state.told.push(...entries.map(({ amount }) => amount))
             state.most = Math.max(state.most, entries.length)
-            return memory.settle(entries)
+            return memory.settle(entries, id)
           })
         )
     }
-    const process = Effect.map(
-      guarded,
-      (guard) => make([{ tokens: 100, per: "tenant", ...day }], { shared: { store, guard } })
-    )
-    return { state, one: yield* process, other: yield* process }
+    const events: Array<Budget.BudgetEvent> = []
+    const onEvent = (event: Budget.BudgetEvent) => Effect.sync(() => void events.push(event))
+    const process = (teller?: Teller.Teller) =>
+      Effect.map(
+        guarded,
+        (guard) => make([{ tokens: 100, per: "tenant", ...day }], { shared: { store, guard, teller }, onEvent })
+      )
+    return { state, events, memory, one: yield* process(), other: yield* process(), process }
   })
 
   it.effect("is one budget for all processes", () =>
@@ -648,6 +684,8 @@ describe("a shared store", () => {
       yield* TestClock.adjust(1)
       yield* Fiber.join(gone)
       const free = yield* Effect.forkChild(left(budget))
+      // Once for the reservation, and once for being the first that is refused.
+      yield* TestClock.adjust(50)
       yield* TestClock.adjust(50)
       assert.strictEqual(yield* Fiber.join(free), 70)
     }))
@@ -669,7 +707,7 @@ describe("a shared store", () => {
       assert.strictEqual(yield* left(other), 75)
     }))
 
-  it.effect("is told a charge again that may have been lost, but not a refund", () =>
+  it.effect("is told again what may have been lost, charges and refunds", () =>
     Effect.gen(function*() {
       const { one, other, state } = yield* two
       const refund = yield* one.reserve(60)
@@ -677,14 +715,136 @@ describe("a shared store", () => {
       yield* refund.settle(spent(10))
       state.isDown = false
       yield* TestClock.adjust(1_000)
-      assert.strictEqual(yield* left(one), 40)
+      assert.strictEqual(yield* left(one), 90)
       const charge = yield* one.reserve(10)
       state.isDown = true
       yield* charge.settle(spent(25))
       state.isDown = false
       yield* TestClock.adjust(1_000)
       yield* left(one)
-      assert.strictEqual(yield* left(other), 15)
+      assert.strictEqual(yield* left(other), 65)
+    }))
+
+  it.effect("is charged once where it does what it is asked and nobody hears of it, however often it is asked again", () =>
+    Effect.gen(function*() {
+      const { one, other, state } = yield* two
+      state.isMute = true
+      for (let n = 0; n < 5; n++) {
+        const call = yield* Effect.forkChild(Effect.flatMap(one.reserve(20), ({ settle }) => settle(spent(3))))
+        yield* TestClock.adjust(100)
+        yield* TestClock.adjust(100)
+        yield* Fiber.join(call)
+        yield* TestClock.adjust(1_000)
+      }
+      assert.isAbove(state.asked, 4)
+      state.isMute = false
+      yield* left(one)
+      yield* left(one)
+      assert.strictEqual(yield* left(other), 85)
+    }))
+
+  it.effect("gives back what it reserved for a call that was refused before it answered", () =>
+    Effect.gen(function*() {
+      const { one, other, state } = yield* two
+      const running = yield* one.reserve(50)
+      yield* (yield* other.reserve(40)).settle(Budget.nothing)
+      // It has room, and this process thinks that it has not.
+      yield* (yield* one.reserve(0)).settle(Budget.nothing)
+      state.isMute = true
+      const call = yield* Effect.forkChild(Effect.exit(one.reserve(51)))
+      yield* TestClock.adjust(100)
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(call)))
+      state.isMute = false
+      yield* running.settle(spent(5))
+      yield* TestClock.adjust(1_000)
+      yield* left(one)
+      assert.strictEqual(yield* left(other), 95)
+    }))
+
+  it.effect("is told only charges again when it may have forgotten whether it heard of them", () =>
+    Effect.gen(function*() {
+      const { one, other, state } = yield* two
+      const refund = yield* one.reserve(40)
+      const charge = yield* one.reserve(10, { tenant: "a" })
+      state.isMute = true
+      for (const settle of [refund.settle(spent(10)), charge.settle(spent(25))]) {
+        const told = yield* Effect.forkChild(settle)
+        yield* TestClock.adjust(100)
+        yield* Fiber.join(told)
+        yield* TestClock.adjust(1_000)
+      }
+      yield* TestClock.adjust("3 minutes")
+      state.isMute = false
+      yield* left(one)
+      // Done once, and 15 of the charge a second time.
+      assert.deepStrictEqual([yield* left(other), yield* left(other, "a")], [90, 60])
+    }))
+
+  it.effect("is told what it missed when it has rested, without a further call", () =>
+    Effect.gen(function*() {
+      const { other, process, state } = yield* two
+      const guard = yield* guarded
+      const teller = yield* Teller.make(guard, 100)
+      const woken: Array<Teller.Debtor> = []
+      const one = yield* process({
+        wake: (debtor) => Effect.andThen(Effect.sync(() => woken.push(debtor)), teller.wake(debtor))
+      })
+      state.isDown = true
+      const reservation = yield* one.reserve(60)
+      yield* reservation.settle(spent(20))
+      yield* TestClock.adjust("10 seconds")
+      const asked = state.asked
+      yield* TestClock.adjust("10 seconds")
+      // One question in a second, while it is away.
+      assert.isAtMost(state.asked - asked, 11)
+      state.isDown = false
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* left(other), 80)
+      assert.isFalse(woken[0]!.owes())
+      const rests = state.asked
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(state.asked, rests)
+    }).pipe(Effect.scoped))
+
+  it.effect("is told once more when the client closes, which waits for it no longer than its patience", () =>
+    Effect.gen(function*() {
+      const { other, process, state } = yield* two
+      const spend = (scope: Scope.Scope) =>
+        Effect.gen(function*() {
+          const one = yield* process(
+            yield* Scope.provide(Effect.flatMap(guarded, (guard) => Teller.make(guard, 100)), scope)
+          )
+          state.isDown = true
+          const reservation = yield* one.reserve(60)
+          yield* reservation.settle(spent(20))
+          state.isDown = false
+        })
+      const scope = yield* Scope.make()
+      yield* spend(scope)
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual(yield* left(other), 80)
+      const hanging = yield* Scope.make()
+      yield* spend(hanging)
+      state.hangs = true
+      yield* Scope.close(hanging, Exit.void)
+    }))
+
+  it.effect("has thresholds, refusals and unknown prices told once, by one of its processes", () =>
+    Effect.gen(function*() {
+      const { events, one, other, state } = yield* two
+      for (const process of [one, other, one, other]) {
+        yield* (yield* process.reserve(21)).settle(spent(21))
+      }
+      for (const process of [one, other, one]) yield* Effect.flip(process.reserve(17))
+      assert.deepStrictEqual(
+        events.map((event) => event._tag === "Exceeded" ? event.first : event._tag),
+        ["Threshold", true, false, false]
+      )
+      events.length = 0
+      // Nobody knows who was first, and twice is better than never.
+      state.isDown = true
+      yield* (yield* one.reserve(90, { tenant: "a" })).settle(spent(90))
+      assert.deepStrictEqual(events.map(({ _tag }) => _tag), ["Threshold"])
     }))
 
   it.effect("is told of many in pieces, so that no call waits for all of them", () =>
@@ -695,7 +855,8 @@ describe("a shared store", () => {
       yield* Effect.forEach(tenants, (tenant) => one.reserve(30, { tenant }))
       state.isDown = false
       yield* TestClock.adjust(1_000)
-      for (const so of [500, 1_000, 1_200, 1_200]) {
+      // The first of them had been asked for, and is asked again by itself.
+      for (const so of [500, 1_000, 1_199, 1_199]) {
         yield* left(one, "asks")
         assert.strictEqual(state.told.length, so)
       }

@@ -24,7 +24,7 @@ const row = (day: string, tenant: string, model: string, requests = 1): UsageRow
 })
 
 const fill = (store: UsageStore, rows: ReadonlyArray<UsageRow>) =>
-  Effect.andThen(Effect.forEach(rows, store.add, { discard: true }), Stream.runCollect(store.rows))
+  Effect.andThen(Effect.forEach(rows, (row) => store.add(row), { discard: true }), Stream.runCollect(store.rows))
 
 const names = (rows: ReadonlyArray<UsageRow>) => rows.map(({ day, model, tenant }) => `${day} ${tenant} ${model}`)
 

@@ -16,7 +16,7 @@ const guarded = Effect.fnUntraced(function*(store: CacheStore.CacheStore) {
     rest: 1_000,
     onUnavailable: (error) => Effect.sync(() => void told.push(error?._tag))
   })
-  return { told, ...ResponseCache.make({ store, ttlMillis: hour, ask }) }
+  return { told, ...ResponseCache.make({ store: ResponseCache.apart(store), ttlMillis: hour, ask }) }
 })
 
 /** A memory that counts what it is asked, and answers as it is told. */
@@ -69,16 +69,6 @@ describe("make", () => {
       assert.isUndefined(yield* cache.lookup("k"))
     }))
 
-  it.effect("keeps an answer as it is when it is handed over, and nothing that is written upon it later", () =>
-    Effect.gen(function*() {
-      const cache = yield* guarded(CacheStore.memory())
-      const answer = message("a")
-      const storing = cache.store("k", answer)
-      Object.assign(answer, { requestId: "req_1", cost: undefined, attempts: 1 })
-      yield* storing
-      assert.deepStrictEqual(yield* cache.lookup("k"), message("a"))
-    }))
-
   it.effect("goes on without a store that fails, and leaves it alone for a while", () =>
     Effect.gen(function*() {
       const { seen, store } = scripted()
@@ -128,6 +118,31 @@ describe("make", () => {
       const cache = yield* guarded({ get: throws, set: throws })
       assert.isUndefined(yield* cache.lookup("k"))
       assert.deepStrictEqual(cache.told, ["CacheStoreDefect"])
+    }))
+
+  it.effect("waits no longer for a store that cannot be interrupted", () =>
+    Effect.gen(function*() {
+      const { seen, store } = scripted()
+      const cache = yield* guarded(store)
+      seen.answer = Effect.uninterruptible(Effect.never)
+      const lookup = yield* Effect.forkChild(cache.lookup("k"))
+      const given = yield* Effect.forkChild(cache.lookup("k"))
+      yield* TestClock.adjust(100)
+      yield* Fiber.interrupt(given)
+      yield* TestClock.adjust(150)
+      assert.isUndefined(yield* Fiber.join(lookup))
+      assert.deepStrictEqual(cache.told, [undefined])
+    }))
+
+  it.effect("takes a store that interrupts itself for one that fails", () =>
+    Effect.gen(function*() {
+      const { seen, store } = scripted()
+      const cache = yield* guarded(store)
+      seen.answer = Effect.interrupt
+      assert.isUndefined(yield* cache.lookup("k"))
+      yield* TestClock.adjust("1 second")
+      yield* cache.store("k", message("a"))
+      assert.deepStrictEqual(cache.told, ["CacheStoreDefect", "CacheStoreDefect"])
     }))
 
   it.effect("is left by a caller who is interrupted", () =>
@@ -194,6 +209,23 @@ describe("resolve", () => {
       shared: true
     })
     assert.deepInclude(ResponseCache.resolve({ ttl: Infinity }), { ttlMillis: Infinity })
+  })
+
+  it("refuses what it does not know, and what is no record of options, by name", () => {
+    const refused: ReadonlyArray<readonly [unknown, string, string]> = [
+      [{ ttl: "1 hour", maxbytes: 5 }, "responseCache.maxbytes", "is no option; expected one of ttl, capacity"],
+      [null, "responseCache", "responseCache is null; expected an object of ttl, capacity, maxBytes, shared."],
+      [5, "responseCache", "responseCache is 5; expected"],
+      ["1 hour", "responseCache", "responseCache is 1 hour; expected"],
+      [true, "responseCache", "responseCache is true; expected"]
+    ]
+    for (const [options, option, expected] of refused) {
+      // What JavaScript may hand over.
+      const error = ResponseCache.resolve(options as ResponseCache.CacheOptions)
+      if (!("_tag" in error)) assert.fail(`${String(options)} was taken`)
+      assert.deepInclude(error.reason, { _tag: "Misconfigured", option })
+      assert.include(error.message, expected)
+    }
   })
 
   const wrong: ReadonlyArray<readonly [keyof ResponseCache.CacheOptions, ReadonlyArray<unknown>]> = [

@@ -1,25 +1,17 @@
 import { assert, layer } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Effect, Layer, Stream } from "effect"
 import { Redis } from "effect/persistence"
 import type { UsageRow } from "../../src/admission/Stores.ts"
+import * as UsageReport from "../../src/admission/UsageReport.ts"
 import * as RedisUsage from "../../src/redis/RedisUsage.ts"
 import { describeRedis, freshPrefix, layer as redis } from "../support/redis.ts"
+import { row, usageStoreSuite } from "./usageStoreSuite.ts"
 
-const row = (some: Partial<UsageRow> = {}): UsageRow => ({
-  day: "2026-11-21",
-  tenant: "acme",
-  model: "claude-opus-5-5",
-  requests: 1,
-  inputTokens: 10,
-  cacheReadTokens: 0,
-  cacheWriteTokens: 0,
-  outputTokens: 5,
-  cost: 0.000175,
-  unpriced: 0,
-  ...some
-})
+usageStoreSuite("usage in memory", () => Effect.sync(() => UsageReport.makeMemory()), Layer.empty)
 
 describeRedis("RedisUsage", () => {
+  usageStoreSuite("usage in Redis", () => RedisUsage.make(freshPrefix()), redis)
+
   layer(redis, { excludeTestServices: true })("in Redis", (it) => {
     it.effect("adds up what several processes report, by day, tenant and model", () =>
       Effect.gen(function*() {

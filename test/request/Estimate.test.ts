@@ -122,6 +122,41 @@ describe("most", () => {
     tools.push({ name: "b", description: "x".repeat(500), input_schema: {} })
     assert.isAtLeast(most({ ...user("Hi"), tools }), before + 500)
   })
+
+  it("looks at tools again when anything in them was changed in place, and only then", () => {
+    let read = 0
+    const properties: Record<string, unknown> = { city: { type: "string", enum: ["a", "b"] } }
+    const tool = {
+      name: "a",
+      get description() {
+        read++
+        return "as it was"
+      },
+      input_schema: { type: "object", properties, required: ["city"] }
+    }
+    const changes: ReadonlyArray<() => void> = [
+      () => Object.defineProperty(tool, "description", { value: "x".repeat(700), enumerable: true }),
+      () => tool.input_schema.required.push("y".repeat(700)),
+      () => tool.input_schema.required[0] = "y".repeat(700),
+      () => properties["z".repeat(700)] = {},
+      () => {
+        delete properties["city"]
+        properties["c".repeat(700)] = { type: "string", enum: ["a", "b"] }
+      }
+    ]
+    const request = { ...user("Hi"), tools: [tool] }
+    let size = most(request)
+    const reads = read
+    assert.strictEqual(most(request), size)
+    // Compared, which is a read, and not measured again.
+    assert.strictEqual(read, reads + 1)
+    for (const change of changes) {
+      change()
+      assert.isAtLeast(most(request), size + 600)
+      size = most(request)
+      assert.strictEqual(most(request), size)
+    }
+  })
 })
 
 describe("a hostile body", () => {

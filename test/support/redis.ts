@@ -160,7 +160,8 @@ const cleanUp = Effect.gen(function*() {
           "SCAN",
           cursor,
           "MATCH",
-          `${runId}-*`,
+          // What a store puts before its keys is its own.
+          `*${runId}-*`,
           "COUNT",
           "1000"
         )

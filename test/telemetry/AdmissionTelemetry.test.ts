@@ -31,7 +31,7 @@ const layer = (headers: Record<string, string>) =>
 const call = Effect.flip(Claude.message({ model: opus, max_tokens: 10, prompt: "Hello" }))
 
 describe("rate limits", () => {
-  it.effect("count down to their reset, and are whole from there on", () => {
+  it.effect("count down to their reset, and are not shown from there on", () => {
     const { provide, read } = registered()
     return Effect.gen(function*() {
       const telemetry = yield* AdmissionTelemetry.make
@@ -42,10 +42,10 @@ describe("rate limits", () => {
       assert.deepStrictEqual(now(), [{ [key]: 200 }, { [key]: 30 }])
       yield* TestClock.adjust("29 seconds")
       assert.deepStrictEqual(now(), [{ [key]: 200 }, { [key]: 1 }])
+      assert.deepStrictEqual(read("claude.ratelimit.limit"), { [key]: 1000 })
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual(now(), [{ [key]: 1000 }, { [key]: 0 }])
+      assert.deepStrictEqual([...now(), read("claude.ratelimit.limit")], [{}, {}, {}])
       yield* TestClock.adjust("1 hour")
-      assert.deepStrictEqual(now(), [{ [key]: 1000 }, { [key]: 0 }])
       telemetry.rateReset(opus, "inputTokens", 60)
       telemetry.rates(opus, [{ kind: "inputTokens", limit: 500, level: -3 }])
       assert.deepStrictEqual(now(), [{ [key]: 0 }, { [key]: 60 }])
@@ -68,14 +68,57 @@ describe("rate limits", () => {
     const { provide, read } = registered()
     return Effect.gen(function*() {
       const [one, other] = [yield* AdmissionTelemetry.make, yield* AdmissionTelemetry.make]
-      const tell = (telemetry: AdmissionTelemetry.AdmissionTelemetry, level: number) => {
-        telemetry.rateReset(opus, "requests", 60)
+      const tell = (telemetry: AdmissionTelemetry.AdmissionTelemetry, level: number, reset = 60) => {
+        telemetry.rateReset(opus, "requests", reset)
         telemetry.rates(opus, [{ kind: "requests", limit: 50, level }])
         return read("claude.ratelimit.requests.remaining")
       }
-      assert.deepStrictEqual(tell(one, 40), { [opus]: 40 })
-      assert.deepStrictEqual(tell(other, 30), { [opus]: 30 })
-      assert.deepStrictEqual(tell(one, 20), { [opus]: 20 })
+      assert.deepStrictEqual(tell(one, 40), { [`requests ${opus}`]: 40 })
+      assert.deepStrictEqual(tell(other, 30), { [`requests ${opus}`]: 30 })
+      assert.deepStrictEqual(tell(one, 20), { [`requests ${opus}`]: 20 })
+      // What one was told ends with its own reset, and hides nothing of the other.
+      assert.deepStrictEqual(tell(other, 10, 90), { [`requests ${opus}`]: 10 })
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(read("claude.ratelimit.reset"), { [`requests ${opus}`]: 30 })
+      yield* TestClock.adjust("30 seconds")
+      assert.deepStrictEqual(read("claude.ratelimit.reset"), {})
+    }).pipe(provide)
+  })
+
+  it.effect("that are told again before their reset are shown until the new one", () => {
+    const { provide, read } = registered()
+    return Effect.gen(function*() {
+      const telemetry = yield* AdmissionTelemetry.make
+      const tell = (reset: number) => {
+        telemetry.rateReset(opus, "tokens", reset)
+        telemetry.rates(opus, [{ kind: "tokens", limit: 100, level: 60 }])
+      }
+      const remaining = () => Object.values(read("claude.ratelimit.remaining"))
+      tell(10)
+      yield* TestClock.adjust("9 seconds")
+      tell(10)
+      yield* TestClock.adjust("9 seconds")
+      assert.deepStrictEqual(remaining(), [60])
+      tell(3)
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(remaining(), [60])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(remaining(), [])
+    }).pipe(provide)
+  })
+
+  it.effect("of a client that has ended are exported once more, and no longer than until their reset", () => {
+    const { provide, read } = registered()
+    return Effect.gen(function*() {
+      yield* Effect.scoped(Effect.map(AdmissionTelemetry.make, (telemetry) => {
+        telemetry.rateReset(opus, "tokens", 10)
+        telemetry.rates(opus, [{ kind: "tokens", limit: 100, level: 60 }])
+      }))
+      const remaining = () => Object.values(read("claude.ratelimit.remaining"))
+      assert.deepStrictEqual(remaining(), [60])
+      yield* TestClock.adjust("10 seconds")
+      // Nobody is left to hide it but who reads it: once, as what it is by then.
+      assert.deepStrictEqual([remaining(), remaining()], [[100], []])
     }).pipe(provide)
   })
 
@@ -91,7 +134,7 @@ describe("rate limits", () => {
       const line = (text: string) => text.split("\n").find((line) => line.startsWith("claude_ratelimit_requests_rem"))
       assert.match(line(yield* formatPrometheus) ?? "", / 10$/)
       yield* TestClock.adjust("1 minute")
-      assert.match(line(yield* formatPrometheus) ?? "", / 50$/)
+      assert.isUndefined(line(yield* formatPrometheus))
     }).pipe(Effect.provide(layer(told)), provide)
   })
 
@@ -137,6 +180,18 @@ describe("budgets", () => {
       assert.deepStrictEqual(read("claude.budget.remaining"), { money: 2.5 })
       assert.deepStrictEqual(read("claude.budget.tokens.limit"), { tokens: 1000 })
       assert.deepStrictEqual(read("claude.budget.tokens.remaining"), { tokens: 0 })
+    }).pipe(provide)
+  })
+
+  it.effect("are whole again when their window ends, whoever comes by", () => {
+    const { provide, read } = registered()
+    return Effect.gen(function*() {
+      const telemetry = yield* AdmissionTelemetry.make
+      telemetry.budget("hourly", 10, 0, "USD", 3_600_000)
+      yield* TestClock.adjust("59 minutes")
+      assert.deepStrictEqual(read("claude.budget.remaining"), { hourly: 0 })
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(read("claude.budget.remaining"), { hourly: 10 })
     }).pipe(provide)
   })
 

@@ -4,6 +4,7 @@ import { Claude, RetryPolicy } from "effect-claude"
 import type { OtlpProtocol } from "effect-claude/telemetry"
 import { Answer, ClaudeSimulator } from "effect-claude/testing"
 import * as Contract from "./contract.ts"
+import { readExposition } from "./exposition.ts"
 import {
   callsOf,
   childrenOf,
@@ -31,7 +32,7 @@ beforeAll(async () => {
   for (const protocol of ["protobuf", "json"] as const) {
     captures.set(protocol, await Effect.runPromise(Effect.scoped(capture(protocol))))
   }
-})
+}, 60_000)
 
 for (const protocol of ["protobuf", "json"] as const) {
   const now = () => captures.get(protocol)!
@@ -158,7 +159,10 @@ for (const protocol of ["protobuf", "json"] as const) {
         )
         for (const event of call.events) assert.isTrue(event.time >= call.start && event.time <= call.end, event.name)
         const retries = call.events.filter((event) => event.name === "claude.retry")
-        const backoffs = children.filter((child) => child.name === "claude.wait backoff")
+        // A retry waits for a circuit to close, or to spare the server; what a circuit turned away did not wait.
+        const backoffs = children.filter(({ attributes, name }) =>
+          /^claude\.wait (backoff|circuit)$/.test(name) && attributes["claude.wait.outcome"] !== "rejected"
+        )
         assert.strictEqual(retries.length, backoffs.length)
         for (const [index, wait] of backoffs.entries()) {
           const delay = numberOf(retries[index]!, "delay")
@@ -258,6 +262,37 @@ for (const protocol of ["protobuf", "json"] as const) {
       assert.deepStrictEqual(told("another model that fails too"), [opus, undefined, undefined, facts("Overloaded")])
       assert.deepStrictEqual(told("another model that counts"), [opus, undefined, served, facts("Overloaded")])
       assert.deepStrictEqual(told("a stream"), [opus, opus, undefined, []])
+    })
+
+    it("tell what turned a call away, and how many waited where the queue was full", () => {
+      const { spans } = all()
+      const told = (scenario: string) => {
+        const call = callsOf(spans, scenario).at(-1)!
+        const wait = childrenOf(spans, call).filter(isWait).at(-1)!
+        return [wait.name, wait.attributes["claude.wait.outcome"], wait.attributes["claude.wait.queue_depth"]]
+      }
+      assert.deepStrictEqual(told("a queue that is full"), ["claude.wait concurrency", "rejected", 0])
+      assert.deepStrictEqual(told("a wait for a turn"), ["claude.wait concurrency", "granted", 1])
+      assert.deepStrictEqual(told("a budget that is spent"), ["claude.wait budget", "rejected", undefined])
+      assert.deepStrictEqual(told("a retry that a budget turns away"), ["claude.wait budget", "rejected", undefined])
+      assert.deepStrictEqual(told("another model while a circuit is open"), [
+        "claude.wait circuit",
+        "rejected",
+        undefined
+      ])
+      assert.deepStrictEqual(told("a circuit that is waited for"), ["claude.wait circuit", "granted", undefined])
+      for (const call of spans.filter((span) => span.attributes["claude.outcome"] === "rejected")) {
+        const outcomes = childrenOf(spans, call).filter(isWait).map((wait) => wait.attributes["claude.wait.outcome"])
+        // One whose turn would have come too late does not wait for it, and its error says so.
+        const isLate = call.attributes["error.type"] === "client_timeout_error"
+        assert.include(isLate ? ["deadline", undefined] : ["rejected"], outcomes.at(-1), call.name)
+      }
+    })
+
+    it("have waits that took more than a millisecond, or did not get what they were for", () => {
+      for (const wait of all().spans.filter(isWait)) {
+        assert.isTrue(lasted(wait) > 0.001 || wait.attributes["claude.wait.outcome"] !== "granted", wait.name)
+      }
     })
 
     it("tell of a circuit as a reason to wait", () => {
@@ -460,12 +495,15 @@ for (const protocol of ["protobuf", "json"] as const) {
         const labels = { "gen_ai.request.model": model, "gen_ai.response.model": model }
         return (name: string) => total(all(), name, "value", labels)
       })
-      const calls = ["another model that serves", "a refusal that another model answers"].map((scenario) =>
-        onlyCall(all().spans, scenario)
-      )
-      // A 529 is billed nothing, and a refusal is.
+      const calls = [
+        ...["another model that serves", "a refusal that another model answers"].map((scenario) =>
+          onlyCall(all().spans, scenario)
+        ),
+        callsOf(all().spans, "another model while a circuit is open").at(-1)!
+      ]
+      // A 529 is billed nothing, what was not sent neither, and a refusal is.
       const output = sum(calls.map((call) => numberOf(call, "gen_ai.usage.output_tokens")))
-      assert.strictEqual(second!("gen_ai.client.inference.usage.output_tokens"), (output / 3) * 2)
+      assert.strictEqual(second!("gen_ai.client.inference.usage.output_tokens"), (output / 4) * 3)
       const cost = sum(calls.map((call) => numberOf(call, "claude.cost.amount")))
       assert.isAbove(second!("claude.client.cost"), 0)
       assert.isBelow(second!("claude.client.cost"), cost)
@@ -491,8 +529,8 @@ for (const protocol of ["protobuf", "json"] as const) {
         sum(retries.map((retry) => numberOf(retry, "delay"))),
         1e-6
       )
-      for (const kind of ["backoff", "concurrency", "rate_limit"]) {
-        for (const outcome of ["granted", "cancelled", "deadline"]) {
+      for (const kind of ["backoff", "budget", "circuit", "concurrency", "rate_limit"]) {
+        for (const outcome of ["granted", "cancelled", "deadline", "rejected"]) {
           const labels = { "claude.wait.kind": kind, "claude.wait.outcome": outcome }
           const waits = spans.filter((span) =>
             Object.entries(labels).every(([name, value]) => span.attributes[name] === value)
@@ -558,8 +596,8 @@ for (const protocol of ["protobuf", "json"] as const) {
           ) => [point.attributes["claude.ratelimit.kind"], point.value])
         )
       assert.deepStrictEqual(gauge("limit"), { tokens: 50_000, input_tokens: 40_000, output_tokens: 10_000 })
-      assert.deepStrictEqual(gauge("requests.limit"), { undefined: 1 })
-      assert.deepStrictEqual(gauge("requests.remaining"), { undefined: 0 })
+      assert.deepStrictEqual(gauge("requests.limit"), { requests: 1 })
+      assert.deepStrictEqual(gauge("requests.remaining"), { requests: 0 })
       const remaining = gauge("remaining")
       assert.sameMembers(Object.keys(remaining), ["tokens", "input_tokens", "output_tokens"])
       for (const [kind, value] of Object.entries(gauge("limit"))) {
@@ -588,7 +626,7 @@ for (const protocol of ["protobuf", "json"] as const) {
         [`${place}/other`]: 2
       })
       assert.deepStrictEqual(by("claude.circuit.transitions", "claude.circuit.from", "claude.circuit.to"), {
-        "Closed Open": 3,
+        "Closed Open": 5,
         "Open HalfOpen": 2,
         "HalfOpen Closed": 2
       })
@@ -606,6 +644,59 @@ for (const protocol of ["protobuf", "json"] as const) {
       assert.deepStrictEqual(by("claude.prompt_cache.misses", "gen_ai.request.model"), { "claude-opus-5-5": 1 })
       const unavailable = by("claude.store.unavailable", "claude.store.name")
       assert.sameMembers(Object.keys(unavailable), ["limits", "circuits", "budgets", "usage", "cache"])
+    })
+  })
+
+  describe(`metrics for Prometheus, beside ${protocol}`, () => {
+    /** The name that the conventions between OpenTelemetry and Prometheus give a metric. */
+    const nameOf = (name: string, { instrument, unit }: Contract.Metric) => {
+      const suffix = ({ s: "_seconds", "{token}/s": "_per_second" } as Readonly<Record<string, string>>)[unit] ?? ""
+      return name.replaceAll(".", "_") + suffix + (instrument === "counter" ? "_total" : "")
+    }
+
+    it("have the names, types and labels of the table", () => {
+      const { families, samples } = readExposition(now().prometheus)
+      const expected = Object.entries(Contract.metrics).map(([name, row]) => [nameOf(name, row), row] as const)
+      assert.deepStrictEqual(
+        Object.fromEntries(families),
+        Object.fromEntries(expected.map(([name, { instrument }]) => [name, instrument]))
+      )
+      for (const [name, row] of expected) {
+        const labels = new Set(
+          samples.filter(({ family }) => family === name).flatMap((sample) => Object.keys(sample.labels))
+        )
+        labels.delete("le")
+        assert.sameMembers([...labels], Object.keys(row.labels).map((label) => label.replaceAll(".", "_")), name)
+      }
+      for (
+        const name of [
+          "claude_client_wait_duration_seconds",
+          "claude_client_queue_depth",
+          "claude_client_cost_total",
+          "claude_circuit_transitions_total",
+          "claude_ratelimit_requests_remaining",
+          "claude_ratelimit_reset_seconds",
+          "claude_budget_tokens_remaining",
+          "claude_budget_rejections_total",
+          "claude_store_unavailable_total",
+          "claude_cache_lookups_total",
+          "claude_prompt_cache_misses_total",
+          "claude_telemetry_overflow_total"
+        ]
+      ) assert.isTrue(families.has(name), name)
+    })
+
+    it("say what OTLP says", () => {
+      const { samples } = readExposition(now().prometheus)
+      for (const [name, row] of Object.entries(Contract.metrics)) {
+        // Of limits the time goes on.
+        if (name.startsWith("claude.ratelimit.")) continue
+        const family = nameOf(name, row)
+        const of = row.instrument === "histogram" ? "sum" : "value"
+        const values = samples.filter((sample) => sample.name === (of === "sum" ? `${family}_sum` : family))
+        assert.closeTo(sum(values.map((sample) => sample.value)), total(all(), name, of), 1e-6, name)
+        assert.strictEqual(values.length, pointsOf(all(), name).length, name)
+      }
     })
   })
 

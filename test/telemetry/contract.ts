@@ -67,8 +67,9 @@ export const errorTypes =
 const operations = ["chat", "count_tokens"]
 const providers = ["anthropic", "aws.bedrock", "gcp.vertex_ai", "azure.ai.inference"]
 const models = Model.labels
-const waits = ["concurrency", "rate_limit", "backoff"]
-const waitOutcomes = ["granted", "cancelled", "deadline"]
+const queues = ["concurrency", "rate_limit"]
+const waits = [...queues, "circuit", "budget", "backoff"]
+const waitOutcomes = ["granted", "cancelled", "deadline", "rejected"]
 const reasons = [
   "RateLimited",
   "Overloaded",
@@ -88,7 +89,6 @@ const reasons = [
 /** Why a call goes on to another target, beside those for which it is tried again. */
 const fallbackReasons = [...reasons, "QueueFull", "SpendLimit", "refusal"]
 const limitKinds = ["requests", "tokens", "input_tokens", "output_tokens"]
-const tokenLimitKinds = limitKinds.filter((kind) => kind !== "requests")
 const states = ["Closed", "Open", "HalfOpen"]
 const stores = ["limits", "circuits", "budgets", "usage", "cache"]
 /** An address, then a model that is known: never an id that a caller made up. */
@@ -221,9 +221,30 @@ export const spans: ReadonlyArray<Span> = [
     kind: "internal",
     parent: "call",
     attributes: {
-      "claude.wait.kind": always(oneOf(["concurrency", "rate_limit"])),
+      "claude.wait.kind": always(oneOf(queues)),
       "claude.wait.outcome": always(oneOf(waitOutcomes)),
       "claude.wait.queue_depth": always(int)
+    },
+    events: {}
+  },
+  {
+    name: /^claude\.wait circuit$/,
+    kind: "internal",
+    parent: "call",
+    attributes: {
+      "claude.wait.kind": always(oneOf(["circuit"])),
+      "claude.wait.outcome": always(oneOf(["granted", "cancelled", "rejected"]))
+    },
+    events: {}
+  },
+  {
+    // A budget is not waited for: it turns away.
+    name: /^claude\.wait budget$/,
+    kind: "internal",
+    parent: "call",
+    attributes: {
+      "claude.wait.kind": always(oneOf(["budget"])),
+      "claude.wait.outcome": always(oneOf(["rejected"]))
     },
     events: {}
   },
@@ -277,7 +298,12 @@ const counted = (unit: string, labels: Attributes): Metric => ({
   value: "double",
   labels
 })
-const tokenLimit: Attributes = { ...model, "claude.ratelimit.kind": always(oneOf(tokenLimitKinds)) }
+const limitOf = (kinds: ReadonlyArray<string>): Attributes => ({
+  ...model,
+  "claude.ratelimit.kind": always(oneOf(kinds))
+})
+const tokenLimit = limitOf(limitKinds.filter((kind) => kind !== "requests"))
+const requestLimit = limitOf(["requests"])
 const budget: Attributes = { "claude.budget.name": always(oneOf(budgets)) }
 
 export const metrics: Readonly<Record<string, Metric>> = {
@@ -310,7 +336,7 @@ export const metrics: Readonly<Record<string, Metric>> = {
     "claude.wait.kind": always(oneOf(waits)),
     "claude.wait.outcome": always(oneOf(waitOutcomes))
   }),
-  "claude.client.queue.depth": gauge("{request}", model),
+  "claude.client.queue.depth": gauge("{request}", { ...model, "claude.wait.kind": always(oneOf(queues)) }),
   "claude.client.active_requests": gauge("{request}", model),
   "claude.client.active_streams": gauge("{stream}", model),
   "claude.client.stream.max_gap": seconds(latency, model),
@@ -338,9 +364,9 @@ export const metrics: Readonly<Record<string, Metric>> = {
   "claude.client.concurrency.level": gauge("{request}", model),
   "claude.ratelimit.limit": gauge("{token}", tokenLimit),
   "claude.ratelimit.remaining": gauge("{token}", tokenLimit),
-  "claude.ratelimit.requests.limit": gauge("{request}", model),
-  "claude.ratelimit.requests.remaining": gauge("{request}", model),
-  "claude.ratelimit.reset": gauge("s", { ...model, "claude.ratelimit.kind": always(oneOf(limitKinds)) }),
+  "claude.ratelimit.requests.limit": gauge("{request}", requestLimit),
+  "claude.ratelimit.requests.remaining": gauge("{request}", requestLimit),
+  "claude.ratelimit.reset": gauge("s", limitOf(limitKinds)),
   "claude.circuit.state": gauge("{state}", { "claude.circuit.key": always(oneOf(circuits)) }),
   "claude.circuit.transitions": counted("{transition}", {
     "claude.circuit.from": always(oneOf(states)),

@@ -38,6 +38,7 @@ import { spawnSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { inspect, stripVTControlCharacters } from "node:util"
 import { scope } from "../../src/telemetry/Instrumentation.ts"
+import { readExposition } from "./exposition.ts"
 import { type AttributeType, makeReceiver, type Received } from "./receiver.ts"
 
 /** A program of an application, and in it a call as the library tells of it. */
@@ -394,7 +395,7 @@ describe("layerPrometheus", () => {
       const { url } = yield* PrometheusServer
       const { status, text, type } = yield* get(url)
       assert.deepStrictEqual([status, type], [200, "text/plain; version=0.0.4; charset=utf-8"])
-      checkExposition(text)
+      readExposition(text)
       for (
         const line of [
           "# HELP gen_ai_client_inference_duration_seconds Duration of a call",
@@ -420,8 +421,8 @@ describe("layerPrometheus", () => {
       yield* Metric.update(Metric.gauge("heap", attributes("By")), 1)
       yield* Metric.update(Metric.gauge("odd.\"label", { description: "a\nb", attributes: { "x.y": "a\"\\\nb" } }), 1)
       const text = yield* formatPrometheus
-      const families = checkExposition(text)
-      assert.deepStrictEqual(families, [
+      const { families } = readExposition(text)
+      assert.deepStrictEqual([...families.keys()], [
         "claude_rate_per_second",
         "requests_total",
         "busy_seconds_total",
@@ -458,35 +459,6 @@ describe("layerPrometheus", () => {
       yield* Effect.scoped(Layer.build(layerPrometheus({ port })))
     }))
 })
-
-/** Reads Prometheus's text format strictly; answers the names of the families. */
-const checkExposition = (text: string): ReadonlyArray<string> => {
-  const types = new Map<string, string>()
-  const series = new Set<string>()
-  assert.isTrue(text.endsWith("\n"))
-  for (const line of text.slice(0, -1).split("\n")) {
-    const meta = /^# (HELP|TYPE) ([a-zA-Z_:][a-zA-Z0-9_:]*) (.+)$/.exec(line)
-    if (meta !== null) {
-      if (meta[1] === "TYPE") {
-        assert.match(meta[3]!, /^(counter|gauge|histogram|summary)$/)
-        assert.isFalse(types.has(meta[2]!), `${line} comes twice`)
-        types.set(meta[2]!, meta[3]!)
-      }
-      continue
-    }
-    const sample =
-      /^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*",?)*\})? (NaN|[+-]Inf|-?[0-9][0-9.e+-]*)$/
-        .exec(line)
-    assert.isNotNull(sample, line)
-    const [, name = "", labels = ""] = sample ?? []
-    assert.isFalse(series.has(name + labels), `${line} comes twice`)
-    series.add(name + labels)
-    const family = types.has(name) ? name : name.replace(/_(bucket|sum|count)$/, "")
-    assert.isTrue(types.has(family), `${name} has no type`)
-    assert.strictEqual(types.get(family) === "counter", family.endsWith("_total"), family)
-  }
-  return [...types.keys()]
-}
 
 describe("layerConsole", () => {
   const capture = (

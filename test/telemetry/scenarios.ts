@@ -1,12 +1,13 @@
 /** Calls of every kind, and what each should come to: what the contract is held against. */
 import { Duration, Effect, Layer, Logger, Metric, Redacted, Schema, type Scope, Stream } from "effect"
 import { CacheStore, Claude, type ClaudeError, RetryPolicy } from "effect-claude"
-import { layerOtlp, type OtlpProtocol } from "effect-claude/telemetry"
+import { formatPrometheus, layerOtlp, type OtlpProtocol } from "effect-claude/telemetry"
 import { Answer, ClaudeSimulator } from "effect-claude/testing"
 // Loaded with the first failure otherwise, which takes longer than a scenario waits.
 import * as CircuitBreaker from "effect/persistence/CircuitBreaker"
 import * as Stores from "../../src/admission/Stores.ts"
 import * as AdmissionTelemetry from "../../src/telemetry/AdmissionTelemetry.ts"
+import type { WaitKind } from "../../src/telemetry/Attributes.ts"
 import { makeReceiver, type Received } from "./receiver.ts"
 
 // -----------------------------------------------------------------------------
@@ -17,7 +18,7 @@ export interface ExpectedCall {
   readonly outcome: "success" | "error" | "cancelled" | "rejected"
   readonly error?: string
   readonly attempts: number
-  readonly waits?: ReadonlyArray<"backoff" | "concurrency" | "rate_limit">
+  readonly waits?: ReadonlyArray<WaitKind>
 }
 
 export interface Scenario {
@@ -36,6 +37,8 @@ export interface Scenario {
 /** What one suite of scenarios left behind. */
 export interface Captured {
   readonly received: Received
+  /** The same metrics as Prometheus would have read them. */
+  readonly prometheus: string
   readonly url: string
   readonly simulator: ClaudeSimulator.Log
 }
@@ -66,7 +69,12 @@ const reply = (options?: Answer.ReplyOptions) => Answer.text(secrets.reply, opti
 const success = { outcome: "success", attempts: 1 } as const
 const cancelled = { outcome: "cancelled", attempts: 1 } as const
 const failed = (error: string): ExpectedCall => ({ outcome: "error", error, attempts: 1 })
-const rejected = (error: string): ExpectedCall => ({ outcome: "rejected", error, attempts: 0 })
+const rejected = (error: string, ...waits: ReadonlyArray<WaitKind>): ExpectedCall => ({
+  outcome: "rejected",
+  error,
+  attempts: 0,
+  waits
+})
 const replayed: ExpectedCall = { outcome: "success", attempts: 0 }
 const once = { retry: RetryPolicy.none }
 const oneAtATime = { concurrency: 1 }
@@ -169,7 +177,7 @@ export const scenarios: ReadonlyArray<Scenario> = [
   {
     name: "a stream that stalls",
     answers: [Answer.stall("midStream", reply())],
-    options: { ...once, timeouts: { idle: "30 millis" } },
+    options: { ...once, timeouts: { idle: "200 millis" } },
     run: Stream.runDrain(stream),
     calls: [failed("stream_stalled")]
   },
@@ -314,18 +322,27 @@ export const scenarios: ReadonlyArray<Scenario> = [
     calls: [success, { ...cancelled, attempts: 0, waits: ["rate_limit"] }]
   },
   {
-    name: "limits that are told, and nearly used up",
-    answers: [reply()],
-    rateLimits: { requests: 1, tokens: 50_000, inputTokens: 40_000, outputTokens: 10_000, window: "1 hour" },
-    run: message,
-    calls: [success]
-  },
-  {
     name: "a queue that is full",
     answers: [Answer.delay("60 millis", reply())],
     options: { ...oneAtATime, queue: 0 },
     run: twoAtOnce(Effect.exit),
-    calls: [success, rejected("queue_rejected")]
+    calls: [success, rejected("queue_rejected", "concurrency")]
+  },
+  {
+    name: "another model while a circuit is open",
+    answers: [Answer.error(500), Answer.error(500), reply()],
+    options: { ...once, circuit: circuit("1 minute") },
+    run: twice(Effect.andThen(Effect.exit(message), soon)).pipe(
+      Effect.andThen(message.pipe(Claude.withPolicy({ fallback: ["claude-haiku-4-5"] })))
+    ),
+    calls: [failed("api_error"), failed("api_error"), { ...success, waits: ["circuit"] }]
+  },
+  {
+    name: "a circuit that is not waited for to the end",
+    answers: [Answer.error(500), Answer.error(500)],
+    options: { circuit: circuit("1 minute") },
+    run: Effect.timeoutOption(message, "300 millis"),
+    calls: [{ ...cancelled, attempts: 2, waits: ["backoff", "backoff", "circuit"] }]
   },
   {
     name: "a circuit that opens and closes again",
@@ -335,14 +352,14 @@ export const scenarios: ReadonlyArray<Scenario> = [
       Effect.andThen(Effect.sleep("300 millis")),
       Effect.andThen(message)
     ),
-    calls: [failed("api_error"), failed("api_error"), rejected("circuit_open"), success]
+    calls: [failed("api_error"), failed("api_error"), rejected("circuit_open", "circuit"), success]
   },
   {
     name: "a circuit that is waited for",
     answers: [Answer.error(500), Answer.error(500), reply()],
     options: { circuit: circuit("250 millis") },
     run: message,
-    calls: [{ ...success, attempts: 3, waits: ["backoff", "backoff", "backoff"] }]
+    calls: [{ ...success, attempts: 3, waits: ["backoff", "backoff", "circuit"] }]
   },
   {
     name: "a circuit of a model that nobody knows",
@@ -355,13 +372,13 @@ export const scenarios: ReadonlyArray<Scenario> = [
     name: "a budget that is spent",
     options: { budgets: [{ name: "daily", usd: 0.000_001, window: "1 day" }] },
     run: twice(message),
-    calls: [rejected("budget_exceeded"), rejected("budget_exceeded")]
+    calls: [rejected("budget_exceeded", "budget"), rejected("budget_exceeded", "budget")]
   },
   {
     name: "a tenant's budget, in tokens",
     options: { budgets: [{ name: "by tenant", tokens: 10, per: "tenant", window: "1 day" }] },
     run: message.pipe(Claude.withPolicy({ tenant: "acme" })),
-    calls: [rejected("budget_exceeded")]
+    calls: [rejected("budget_exceeded", "budget")]
   },
   {
     name: "a budget that is nearly spent",
@@ -382,7 +399,7 @@ export const scenarios: ReadonlyArray<Scenario> = [
     answers: [Answer.truncate("midStream", reply({ usage: { input_tokens: 1, output_tokens: 1 } }))],
     options: { budgets: [{ name: "weekly", usd: 0.01, window: "7 days" }] },
     run: message,
-    calls: [{ ...failed("budget_exceeded"), waits: ["backoff"] }]
+    calls: [{ ...failed("budget_exceeded"), waits: ["backoff", "budget"] }]
   },
   {
     name: "an answer that was kept",
@@ -470,6 +487,14 @@ export const scenarios: ReadonlyArray<Scenario> = [
     stores: Layer.succeed(Stores.Limits, { take: () => Effect.never, give: () => Effect.never, pause: () => gone }),
     run: message,
     calls: [{ ...success, waits: ["rate_limit"] }]
+  },
+  // The last one: what is told of limits is told until their reset.
+  {
+    name: "limits that are told, and nearly used up",
+    answers: [reply()],
+    rateLimits: { requests: 1, tokens: 50_000, inputTokens: 40_000, outputTokens: 10_000, window: "1 hour" },
+    run: message,
+    calls: [success]
   }
 ]
 
@@ -530,14 +555,21 @@ export const play = (
   })
 
 /** What no call brings about yet: nobody tells the unit of a budget's level. */
-const untold = Effect.map(AdmissionTelemetry.make, (telemetry) => telemetry.budget("in tokens", 1000, 400, "tokens"))
+const untold = Effect.scoped(
+  Effect.map(AdmissionTelemetry.make, (telemetry) => telemetry.budget("in tokens", 1000, 400, "tokens"))
+)
 
 export const capture = (protocol: OtlpProtocol): Effect.Effect<Captured, ClaudeError.ClaudeFatalError, Scope.Scope> =>
   Effect.gen(function*() {
     const simulator = yield* ClaudeSimulator.make()
+    let prometheus = ""
     const all = yield* received(
       protocol,
-      Effect.andThen(Effect.forEach(scenarios, (scenario) => play(simulator, scenario)), untold)
+      Effect.forEach(scenarios, (scenario) => play(simulator, scenario)).pipe(
+        Effect.andThen(untold),
+        Effect.andThen(formatPrometheus),
+        Effect.tap((text) => Effect.sync(() => prometheus = text))
+      )
     )
-    return { received: all, url: simulator.url, simulator: yield* simulator.log }
+    return { received: all, prometheus, url: simulator.url, simulator: yield* simulator.log }
   })
