@@ -38,7 +38,8 @@ interface Window {
 export const makeMemory = (options?: { readonly capacity?: number | undefined }): MemoryBudgetStore => {
   const capacity = options?.capacity ?? 250_000
   const windows = new Map<number, Window>()
-  const seen = new SeenIds()
+  /** The entry that had no room, or -1. */
+  const seen = new SeenIds<number>()
   let kept = 0
 
   const windowOf = (end: number, now: number): Window | undefined => {
@@ -111,15 +112,20 @@ export const makeMemory = (options?: { readonly capacity?: number | undefined })
     size: () => kept,
     reserve: (entries, id) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        if (seen.has(id, now)) return { _tag: "Reserved", spent: standing(entries, now) }
+        const index = seen.get(id, now)
+        if (index !== undefined) {
+          return index === -1
+            ? { _tag: "Reserved", spent: standing(entries, now) }
+            : { _tag: "Exceeded", index, spent: standing(entries, now)[index] ?? 0 }
+        }
         const reserved = reserveUnsafe(entries, now)
-        if (reserved._tag === "Reserved") seen.add(id, now)
+        seen.set(id, reserved._tag === "Reserved" ? -1 : reserved.index, now)
         return reserved
       }),
     settle: (entries, id) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        if (seen.has(id, now)) return standing(entries, now)
-        seen.add(id, now)
+        if (seen.get(id, now) !== undefined) return standing(entries, now)
+        seen.set(id, -1, now)
         return settleUnsafe(entries, now)
       })
   }

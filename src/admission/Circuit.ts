@@ -137,6 +137,7 @@ export const make = (options: CircuitMakeOptions): Effect.Effect<(key: string) =
     const scope = yield* Effect.scope
     // Loaded by those whose calls fail.
     let memory: Store | undefined
+    let isLoading = false
     const loaded = yield* Effect.cached(
       Effect.promise(() => import("effect/persistence/CircuitBreaker")).pipe(
         Effect.flatMap((module) => Effect.provide(module.CircuitBreakerStore, module.layerStoreMemory())),
@@ -221,6 +222,7 @@ export const make = (options: CircuitMakeOptions): Effect.Effect<(key: string) =
           if (error === undefined && memory === undefined) early = Math.min(early + 1, settings.tripPolicy.size)
           if (error === "given up" || error === undefined && memory === undefined) return Effect.void
           if (error !== undefined && !(isDown && isFailure(error))) return Effect.void
+          isLoading = true
           return Effect.flatMap(loaded, (store) => {
             const successes = Effect.repeat(recordUnasked(store, undefined), { times: early - 1 })
             const before = early === 0 ? Effect.void : successes
@@ -243,29 +245,29 @@ export const make = (options: CircuitMakeOptions): Effect.Effect<(key: string) =
         )
       }
 
+      const askedOf = (store: Store): Effect.Effect<Admitted, ClaudeError.ClaudeRetryableError, Scope.Scope> =>
+        Effect.flatMap(ask(store.admit(key)), (admission) => {
+          if (admission === undefined) return Effect.succeed(unguarded)
+          if (!("reason" in admission)) return Effect.andThen(moved(admission.transition), through(store, admission))
+          const { reason } = admission
+          if (reason._tag !== "CircuitOpen") return Effect.fail(circuitOpen(key, PROBE))
+          const left = Duration.toMillis(reason.retryAfter)
+          return isPossible(left) ? rejected(clock.currentTimeMillisUnsafe() + left) : Effect.succeed(unguarded)
+        })
+
       return {
         peek: Effect.suspend(() => {
           const left = openUntil - clock.currentTimeMillisUnsafe()
           return left > 0 && isPossible(left) ? rejected(openUntil) : Effect.void
         }),
-        admit: Effect.uninterruptible(Effect.suspend((): Effect.Effect<
-          Admitted,
-          ClaudeError.ClaudeRetryableError,
-          Scope.Scope
-        > => {
+        admit: Effect.uninterruptibleMask((restore) => {
           const store = shared?.store ?? memory
-          if (store === undefined) return Effect.succeed({ ended: endedEarly, isProbe: false })
-          return Effect.flatMap(ask(store.admit(key)), (admission) => {
-            if (admission === undefined) return Effect.succeed(unguarded)
-            if (!("reason" in admission)) {
-              return Effect.andThen(moved(admission.transition), through(store, admission))
-            }
-            const { reason } = admission
-            if (reason._tag !== "CircuitOpen") return Effect.fail(circuitOpen(key, PROBE))
-            const left = Duration.toMillis(reason.retryAfter)
-            return isPossible(left) ? rejected(clock.currentTimeMillisUnsafe() + left) : Effect.succeed(unguarded)
-          })
-        }))
+          if (store !== undefined) return askedOf(store)
+          // Once something has failed, nobody goes unasked.
+          return isLoading
+            ? Effect.flatMap(restore(loaded), askedOf)
+            : Effect.succeed<Admitted>({ ended: endedEarly, isProbe: false })
+        })
       }
     }
   })

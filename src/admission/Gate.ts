@@ -10,7 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
 import { Controller } from "./Controller.ts"
@@ -200,8 +200,6 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
         }
         const isDown = reason !== "Overloaded" || !serving.servesBeside(turn)
         if (reason === "RateLimited") {
-          // Nothing of it counted.
-          used = undefined
           const named = told.filter(({ kind, remaining }) =>
             remaining !== undefined && remaining < amountOf(kind, turn.need)
           )
@@ -213,6 +211,12 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
           const until = Math.min(now() + LONGEST_PAUSE, hint ?? reset)
           const kinds = named.map(({ kind }) => kind)
           rates.pause(kinds, until)
+          // Nothing of it counted there. It counts here where a limit is named: this side was ahead of the server.
+          const counts = (kind: Told["kind"]) => kinds.includes(kind) || kinds.includes("tokens")
+          used = named.length === 0 ? undefined : {
+            inputTokens: counts("inputTokens") ? turn.need.inputTokens : 0,
+            outputTokens: counts("outputTokens") ? turn.need.outputTokens : 0
+          }
           if (shared !== undefined && until > now()) {
             const { guard, key, store } = shared
             const told = guard.ask(store.pause(key, rates.limits, kinds, until - now()), Effect.void)
@@ -244,57 +248,60 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
       : Failure.deadlineExceeded()
   }
 
+  const started = (turn: Turn) => {
+    const pass = passOf(turn)
+    return Effect.flatMap(Effect.scope, (scope) => Effect.as(Scope.addFinalizer(scope, pass.over), pass))
+  }
+
   const enter: Gate["enter"] = (waiter) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.suspend(() => {
-        const came = now()
-        let refusal: Refusal | undefined
-        let wake = () => {}
-        if (closed) return Effect.fail(Failure.closed())
-        const turn = new Turn(waiter, (why) => {
-          refusal = why
-          wake()
-        })
-        const started = () => {
-          const pass = passOf(turn)
-          return Effect.as(Effect.addFinalizer(() => pass.over), pass)
-        }
-        const entered = turns.enter(turn, came)
-        if (entered === "started") return started()
-        if (entered === "deadline") {
-          return Effect.andThen(
-            Effect.flatMap(waiter.onQueued, (since) => waiter.onLeft(since, "rate_limit", "deadline")),
-            Effect.fail(refused(turn, entered))
-          )
-        }
-        if (entered !== "waiting") return Effect.fail(refused(turn, entered))
-        const wait = Effect.callback<void>((resume) => {
-          // Its turn may have come before it came to wait.
-          if (turn.state === "waiting") wake = () => resume(Effect.void)
-          else resume(Effect.void)
-        })
-        return Effect.acquireUseRelease(
-          Effect.tap(waiter.onQueued, () => Effect.sync(pump)),
-          () => restore(wait),
-          (since, exit) => {
-            // Whoever is next now need not wait for what it would have taken.
-            if (turns.leave(turn)) {
-              leasing?.again()
-              pump()
-            }
-            const cancelled = Exit.isFailure(exit)
-            const kind = rateLimitedAt >= came ? "rate_limit" : "concurrency"
-            const outcome = cancelled ? "cancelled" : refusal === undefined ? "granted" : "deadline"
-            const left = waiter.onLeft(since, kind, outcome)
-            // Woken and interrupted at once: it gives back what it never used.
-            return cancelled && turn.state === "started" ? Effect.andThen(passOf(turn).over, left) : left
-          }
-        ).pipe(Effect.flatMap(() => refusal === undefined ? started() : Effect.fail(refused(turn, refusal))))
+    Effect.uninterruptibleMask((restore) => {
+      if (closed) return Effect.fail(Failure.closed())
+      const came = now()
+      let refusal: Refusal | undefined
+      let wake: (effect: Effect.Effect<void>) => void = noOne
+      const turn = new Turn(waiter, (why) => {
+        refusal = why
+        wake(Effect.void)
       })
-    )
+      const entered = turns.enter(turn, came)
+      if (entered === "started") return started(turn)
+      if (entered === "deadline") {
+        return Effect.andThen(
+          Effect.flatMap(waiter.onQueued, (since) => waiter.onLeft(since, "rate_limit", "deadline")),
+          Effect.fail(refused(turn, entered))
+        )
+      }
+      if (entered !== "waiting") return Effect.fail(refused(turn, entered))
+      const wait = Effect.callback<void>((resume) => {
+        // Its turn may have come before it came to wait.
+        if (turn.state === "waiting") wake = resume
+        else resume(Effect.void)
+      })
+      return Effect.flatMap(waiter.onQueued, (since) => {
+        pump()
+        return Effect.flatMap(Effect.exit(restore(wait)), (exit) => {
+          // Whoever is next now need not wait for what it would have taken.
+          if (turns.leave(turn)) {
+            leasing?.again()
+            pump()
+          }
+          const kind = rateLimitedAt >= came ? "rate_limit" : "concurrency"
+          if (Exit.isSuccess(exit)) {
+            const left = waiter.onLeft(since, kind, refusal === undefined ? "granted" : "deadline")
+            return Effect.andThen(left, refusal === undefined ? started(turn) : Effect.fail(refused(turn, refusal)))
+          }
+          const left = waiter.onLeft(since, kind, "cancelled")
+          // Woken and interrupted at once: it gives back what it never used.
+          const given = turn.state === "started" ? Effect.andThen(passOf(turn).over, left) : left
+          return Effect.andThen(given, Effect.failCause(exit.cause))
+        })
+      })
+    })
 
   return { enter, turns }
 })
+
+const noOne = () => {}
 
 const queueFull = (limit: number) =>
   Failure.retryable(

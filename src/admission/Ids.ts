@@ -10,21 +10,22 @@ export const makeIds = (): () => string => {
   return () => `${who}-${count++}`
 }
 
-/** The ids that were asked under, for as long as they may come again. @internal */
-export class SeenIds {
-  private readonly until = new Map<string, number>()
+/** The ids that were asked under and what came of it, for as long as they may come again. @internal */
+export class SeenIds<A> {
+  private readonly seen = new Map<string, { readonly outcome: A; readonly until: number }>()
 
-  has(id: string | undefined, now: number): boolean {
-    return id !== undefined && (this.until.get(id) ?? now) > now
+  get(id: string | undefined, now: number): A | undefined {
+    const known = id === undefined ? undefined : this.seen.get(id)
+    return known !== undefined && known.until > now ? known.outcome : undefined
   }
 
-  add(id: string | undefined, now: number): void {
+  set(id: string | undefined, outcome: A, now: number): void {
     if (id === undefined) return
     // All are kept equally long, so the oldest are the first.
-    for (const [old, until] of this.until) {
+    for (const [old, { until }] of this.seen) {
       if (until > now) break
-      this.until.delete(old)
+      this.seen.delete(old)
     }
-    this.until.set(id, now + REMEMBERED_MILLIS)
+    this.seen.set(id, { outcome, until: now + REMEMBERED_MILLIS })
   }
 }

@@ -8,21 +8,29 @@ interface Headers {
   readonly get: (name: string) => string | null
 }
 
-const names: ReadonlyArray<readonly [LimitKind, string]> = [
-  ["requests", "anthropic-ratelimit-requests-"],
-  ["inputTokens", "anthropic-ratelimit-input-tokens-"],
-  ["outputTokens", "anthropic-ratelimit-output-tokens-"],
-  ["tokens", "anthropic-ratelimit-tokens-"]
+const namesOf = (kind: LimitKind, name: string) => ({
+  kind,
+  limit: `anthropic-ratelimit-${name}-limit`,
+  remaining: `anthropic-ratelimit-${name}-remaining`,
+  reset: `anthropic-ratelimit-${name}-reset`
+})
+
+// Whole names: what is put together for each answer is hashed for each answer.
+const names = [
+  namesOf("requests", "requests"),
+  namesOf("inputTokens", "input-tokens"),
+  namesOf("outputTokens", "output-tokens"),
+  namesOf("tokens", "tokens")
 ]
 
 /** What each limit is said to be; nothing of those that are not told. @internal */
 export const read = (headers: Headers): Array<Told> => {
   const told: Array<Told> = []
-  for (const [kind, name] of names) {
-    const limit = whole(headers.get(`${name}limit`))
-    const remaining = whole(headers.get(`${name}remaining`))
+  for (const name of names) {
+    const limit = whole(headers.get(name.limit))
+    const remaining = whole(headers.get(name.remaining))
     if (limit === undefined && remaining === undefined) continue
-    told.push({ kind, limit, remaining, resetAt: instant(headers.get(`${name}reset`)) })
+    told.push({ kind: name.kind, limit, remaining, resetAt: instant(headers.get(name.reset)) })
   }
   return told
 }

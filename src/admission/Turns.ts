@@ -49,6 +49,9 @@ export interface TurnsOptions {
   readonly tenant: (name: string) => TenantOptions
 }
 
+/** One for all that wait. */
+const unmarked: Mark = {}
+
 /** A call. @internal */
 export class Turn implements Due {
   readonly tenant: string
@@ -59,7 +62,7 @@ export class Turn implements Due {
   readonly notify: (refusal: Refusal | undefined) => void
   state: "new" | "waiting" | "started" | "left" = "new"
   /** What it took of the rates. */
-  mark: Mark = {}
+  mark: Mark = unmarked
   /** When its turn might have come at the earliest, where that was past its deadline. */
   earliest = Number.NEGATIVE_INFINITY
   /** When it started, and how many were in flight then, with it. */

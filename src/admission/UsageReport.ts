@@ -96,7 +96,7 @@ export const makeMemory = (options?: {
 }): UsageStore => {
   const most = options?.rows ?? 100_000
   const days = new Map<string, Map<string, UsageRow>>()
-  const seen = new SeenIds()
+  const seen = new SeenIds<true>()
   let kept = 0
 
   const forget = () => {
@@ -123,8 +123,8 @@ export const makeMemory = (options?: {
   return {
     add: (row, id) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        if (seen.has(id, now)) return
-        seen.add(id, now)
+        if (seen.get(id, now) === true) return
+        seen.set(id, true, now)
         put(row)
       }),
     rows: Stream.suspend(() =>

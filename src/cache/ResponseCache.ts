@@ -6,10 +6,8 @@
  * it says so.
  */
 import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
-import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import type * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
@@ -103,38 +101,6 @@ export const make = (options: {
       isCacheable(message) ? ask(Effect.suspend(() => store.set(key, message, ttlMillis)), Effect.void) : Effect.void
   }
 }
-
-// -----------------------------------------------------------------------------
-// combinators
-// -----------------------------------------------------------------------------
-
-/**
- * A store that holds nobody up and ends nobody, however it was written: it is asked in fibers of its own, and what
- * breaks there is its failure. One that cannot be interrupted is left to itself by who has waited long enough.
- *
- * @internal
- */
-export const apart = (store: CacheStore.CacheStore): CacheStore.CacheStore => ({
-  get: (key) => alone(() => store.get(key)),
-  set: (key, message, ttlMillis) => alone(() => store.set(key, message, ttlMillis))
-})
-
-const alone = <A>(
-  asked: () => Effect.Effect<A, CacheStore.StoreError>
-): Effect.Effect<A, CacheStore.StoreError> =>
-  Effect.withFiber(({ context }) =>
-    Effect.callback((resume) => {
-      const fiber = Effect.runForkWith(context)(Effect.suspend(asked))
-      fiber.addObserver((exit) => resume(Exit.isSuccess(exit) ? exit : Effect.fail(failureOf(exit.cause))))
-      return Effect.sync(() => fiber.interruptUnsafe())
-    })
-  )
-
-const failureOf = (cause: Cause.Cause<CacheStore.StoreError>): CacheStore.StoreError =>
-  cause.reasons.find(Cause.isFailReason)?.error ?? {
-    _tag: "CacheStoreDefect",
-    message: Cause.hasInterruptsOnly(cause) ? "The store interrupted itself." : String(Cause.squash(cause))
-  }
 
 // -----------------------------------------------------------------------------
 // guards

@@ -47,8 +47,8 @@ interface Flight<A, E> {
 }
 
 /**
- * For how many calls of others one waits. Where all of them fail, no twin's turn to be told so comes later than the
- * third, and where only the leader's own limits were to blame, the second answers them all.
+ * How many calls of others one waits for. Where only the leader's own limits were to blame, the second answers all;
+ * where that fails too, each makes its own, for a failure of its own is nothing to queue for.
  */
 const MAX_WAITS = 2
 

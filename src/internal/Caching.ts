@@ -69,7 +69,7 @@ export const make = Effect.fnUntraced(function*(
         ttlMillis,
         ask: (question, orElse) => Effect.catch(question, () => orElse)
       }
-      : { store: ResponseCache.apart(given), ttlMillis, ask: guard.ask }
+      : { store: given, ttlMillis, ask: guard.ask }
   )
   const twins = Twins.make<Made, ClaudeError.ClaudeError>({
     scope,

@@ -5,7 +5,7 @@
  * once. A counter lives a day longer than its window, since a call may be settled after it.
  *
  * A counter is never below zero, so that what a lost counter's calls give back makes a budget no larger. The id of each
- * question that changed something is kept for two minutes, so that it changes nothing when it comes again.
+ * question is kept for two minutes, so that it changes nothing when it comes again.
  *
  * The surprise: all counters are in one hash slot of a cluster, for only there one script may see them.
  */
@@ -128,18 +128,23 @@ local function add(i, amount)
   redis.call("PEXPIRE", KEYS[i], ARGV[3 * i])
   return string.format("%.0f", spent)
 end
+-- The entry that had no room, or 0.
+local function remember(entry)
+  if seen then redis.call("SET", seen, entry, "PX", "${REMEMBERED_MILLIS}") end
+end
 local function addAll()
+  remember("0")
   local out = {}
   for i = 1, count do out[i] = add(i, ARGV[3 * i - 2]) end
-  if seen then redis.call("SET", seen, "", "PX", "${REMEMBERED_MILLIS}") end
   return out
 end
-local function standing()
+local function standing(from, to)
   local out = {}
-  for i = 1, count do out[i] = redis.call("GET", KEYS[i]) or "0" end
+  for i = from, to do out[#out + 1] = redis.call("GET", KEYS[i]) or "0" end
   return out
 end
-local isSeen = seen and redis.call("EXISTS", seen) == 1
+local before = seen and redis.call("GET", seen)
+if before then before = tonumber(before) end
 `
 
 const keysOf = (counters: ReadonlyArray<Counter>, seen: string | undefined): ReadonlyArray<string> => [
@@ -159,13 +164,17 @@ const counterArguments = (
 const reserveScript = Redis.script(counterArguments, {
   numberOfKeys: (counters, seen) => keysOf(counters, seen).length,
   lua: `${luaCounters}
-if isSeen then return { 0, standing() } end
+if before == 0 then return { 0, standing(1, count) } end
+if before then return { before, standing(before, before) } end
 local after = {}
 for i = 1, count do
   local key = KEYS[i]
   local spent = after[key] or tonumber(redis.call("GET", key)) or 0
   after[key] = spent + tonumber(ARGV[3 * i - 2])
-  if after[key] > tonumber(ARGV[3 * i - 1]) then return { i, { string.format("%.0f", spent) } } end
+  if after[key] > tonumber(ARGV[3 * i - 1]) then
+    remember(i)
+    return { i, { string.format("%.0f", spent) } }
+  end
 end
 return { 0, addAll() }
 `
@@ -174,7 +183,7 @@ return { 0, addAll() }
 const settleScript = Redis.script(counterArguments, {
   numberOfKeys: (counters, seen) => keysOf(counters, seen).length,
   lua: `${luaCounters}
-if isSeen then return standing() end
+if before then return standing(1, count) end
 return addAll()
 `
 }).withReturnType<ReadonlyArray<string>>()

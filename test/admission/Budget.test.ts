@@ -494,13 +494,10 @@ const storm = (callers: ReadonlyArray<typeof Caller.Type>, setup: Setup) =>
         () => Effect.sleep(lasts),
         (reservation, exit) => {
           const cost = Exit.isSuccess(exit) ? Math.floor(most * share) : 0
-          return Effect.andThen(
-            reservation.settle(cost === 0 ? Budget.nothing : spent(cost)),
-            Effect.sync(() => {
-              open--
-              book(tenant, cost - most)
-            })
-          )
+          // It is over, however long the store takes to hear of it.
+          open--
+          book(tenant, cost - most)
+          return reservation.settle(cost === 0 ? Budget.nothing : spent(cost))
         }
       )
     const fibers = yield* Effect.forEach(callers, (caller) =>
@@ -767,12 +764,12 @@ describe("a shared store", () => {
       const refund = yield* one.reserve(40)
       const charge = yield* one.reserve(10, { tenant: "a" })
       state.isMute = true
-      for (const settle of [refund.settle(spent(10)), charge.settle(spent(25))]) {
-        const told = yield* Effect.forkChild(settle)
-        yield* TestClock.adjust(100)
-        yield* Fiber.join(told)
-        yield* TestClock.adjust(1_000)
-      }
+      const told = yield* Effect.forEach(
+        [refund.settle(spent(10)), charge.settle(spent(25))],
+        (settle) => Effect.forkChild(settle)
+      )
+      yield* TestClock.adjust(100)
+      yield* Effect.forEach(told, Fiber.join)
       yield* TestClock.adjust("3 minutes")
       state.isMute = false
       yield* left(one)

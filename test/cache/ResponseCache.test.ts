@@ -16,7 +16,7 @@ const guarded = Effect.fnUntraced(function*(store: CacheStore.CacheStore) {
     rest: 1_000,
     onUnavailable: (error) => Effect.sync(() => void told.push(error?._tag))
   })
-  return { told, ...ResponseCache.make({ store: ResponseCache.apart(store), ttlMillis: hour, ask }) }
+  return { told, ...ResponseCache.make({ store, ttlMillis: hour, ask }) }
 })
 
 /** A memory that counts what it is asked, and answers as it is told. */
@@ -110,14 +110,14 @@ describe("make", () => {
         seen.answer = answer
         const cache = yield* guarded(store)
         assert.isUndefined(yield* cache.lookup("k"))
-        assert.deepStrictEqual(cache.told, ["CacheStoreDefect"])
+        assert.deepStrictEqual(cache.told, ["Defect"])
         yield* TestClock.adjust("1 second")
         yield* cache.store("k", message("a"))
         assert.strictEqual(cache.told.length, 2)
       }
       const cache = yield* guarded({ get: throws, set: throws })
       assert.isUndefined(yield* cache.lookup("k"))
-      assert.deepStrictEqual(cache.told, ["CacheStoreDefect"])
+      assert.deepStrictEqual(cache.told, ["Defect"])
     }))
 
   it.effect("waits no longer for a store that cannot be interrupted", () =>
@@ -142,7 +142,7 @@ describe("make", () => {
       assert.isUndefined(yield* cache.lookup("k"))
       yield* TestClock.adjust("1 second")
       yield* cache.store("k", message("a"))
-      assert.deepStrictEqual(cache.told, ["CacheStoreDefect", "CacheStoreDefect"])
+      assert.deepStrictEqual(cache.told, ["Defect", "Defect"])
     }))
 
   it.effect("is left by a caller who is interrupted", () =>

@@ -35,6 +35,21 @@ describeRedis("RedisBudgets", () => {
         assert.isAbove(yield* ttl, (36_000 * day) / 10_000)
       }))
 
+    it.effect("keeps the id of a question for two minutes, under a key that is no budget's", () =>
+      Effect.gen(function*() {
+        const store = yield* RedisBudgets.make(prefix)
+        const { send } = yield* Redis.Redis
+        yield* store.reserve([entry("with", 1)], "id")
+        yield* store.reserve([entry("with", 1_000)], "refused")
+        yield* store.settle([entry("with", 1)], "other")
+        for (const id of ["id", "refused", "other"]) {
+          assert.approximately(yield* send<number>("PTTL", `${prefix}{budgets}#${id}`), 120_000, 10_000)
+        }
+        // After that it is new.
+        yield* send("DEL", `${prefix}{budgets}#other`)
+        assert.deepStrictEqual(yield* store.settle([entry("with", 1)], "other"), [3])
+      }))
+
     it.effect("refuses what cannot be counted, before anything is", () =>
       Effect.gen(function*() {
         const store = yield* RedisBudgets.make(prefix)
@@ -42,6 +57,7 @@ describeRedis("RedisBudgets", () => {
           const wanted = [entry("good", 1), entry("bad", amount)]
           const error = yield* Effect.flip(store.reserve(wanted))
           assert.strictEqual(error._tag, "StoreError")
+          assert.strictEqual(error.refused, true)
           assert.match(error.message, /reserve: amount of entry 1 must be a whole number/)
           yield* Effect.flip(store.settle(wanted))
         }

@@ -84,6 +84,7 @@ describeRedis("RedisUsage", () => {
         for (const some of bad) {
           const error = yield* Effect.flip(store.add(row(some)))
           assert.strictEqual(error._tag, "StoreError")
+          assert.strictEqual(error.refused, true)
           assert.include(error.message, Object.keys(some)[0]!)
         }
         assert.deepStrictEqual(yield* Stream.runCollect(store.rows), [])

@@ -70,6 +70,50 @@ export const budgetStoreSuite = <E>(name: string, store: Layer.Layer<never, E>):
         })
       }))
 
+    live(
+      "does once what it is asked again under the same id, and says how it stands now",
+      (store, key) =>
+        Effect.gen(function*() {
+          const [a, b] = [key(), key()]
+          const both = [entry(a, 30), entry(b, 40)]
+          assert.deepStrictEqual(yield* store.reserve(both, `${a} reserved`), { _tag: "Reserved", spent: [30, 40] })
+          yield* store.reserve([entry(a, 5)], `${a} another`)
+          assert.deepStrictEqual(yield* store.reserve(both, `${a} reserved`), { _tag: "Reserved", spent: [35, 40] })
+          assert.deepStrictEqual(yield* store.settle([entry(a, -20), entry(b, 9)], `${a} settled`), [15, 49])
+          yield* store.settle([entry(b, 1)])
+          yield* store.settle([entry(b, 1)])
+          assert.deepStrictEqual(yield* store.settle([entry(a, -20), entry(b, 9)], `${a} settled`), [15, 51])
+          // What is owed may be another's by then, or less.
+          assert.deepStrictEqual(yield* store.settle([entry(b, 9)], `${a} settled`), [51])
+        })
+    )
+
+    live(
+      "refuses again what it refused under an id, so that no question that was late is done after all",
+      (store, key) =>
+        Effect.gen(function*() {
+          const [a, b] = [key(), key()]
+          yield* store.reserve([entry(b, 90)])
+          const wanted = [entry(a, 20), entry(b, 20)]
+          const refused = { _tag: "Exceeded", index: 1 } as const
+          assert.deepStrictEqual(yield* store.reserve(wanted, a), { ...refused, spent: 90 })
+          yield* store.settle([entry(b, -60)])
+          assert.deepStrictEqual(yield* store.reserve(wanted, a), { ...refused, spent: 30 })
+          assert.deepStrictEqual(yield* store.reserve(wanted, b), { _tag: "Reserved", spent: [20, 50] })
+        })
+    )
+
+    live("does once what many ask at once under one id", (store, key) =>
+      Effect.gen(function*() {
+        const k = key()
+        yield* Effect.forEach(
+          Array.from({ length: 20 }, (_, n) => n % 2 === 0),
+          (settles) => settles ? store.settle([entry(k, 3)], `${k} s`) : store.reserve([entry(k, 4)], `${k} r`),
+          { concurrency: "unbounded" }
+        )
+        assert.deepStrictEqual(yield* store.settle([entry(k, 0)]), [7])
+      }))
+
     live("has nothing to say to nothing", (store) =>
       Effect.gen(function*() {
         assert.deepStrictEqual(yield* store.reserve([]), { _tag: "Reserved", spent: [] })

@@ -108,6 +108,15 @@ export const usageStoreSuite = <R>(
         assert.strictEqual(rows.reduce((sum, { inputTokens }) => sum + inputTokens, 0), (199 * 200) / 2)
       }))
 
+    live("adds once what it is told again under the same id", (store) =>
+      Effect.gen(function*() {
+        yield* store.add(row(), "one")
+        yield* store.add(row(), "two")
+        yield* store.add(row(), "one")
+        yield* store.add(row())
+        assert.deepStrictEqual((yield* rowsOf(store)).map(({ requests }) => requests), [3])
+      }))
+
     live("is read as it is, and again later", (store) =>
       Effect.gen(function*() {
         yield* store.add(row())
