@@ -446,7 +446,8 @@ describe("README", () => {
       "examples/61-budget.ts": ["budget", "usage", "pricing"],
       "examples/62-fallback.ts": ["fallback"],
       "examples/63-cache.ts": ["response-cache", "prompt-cache"],
-      "test/examples-testing.test.ts": ["testing"]
+      "test/examples-testing.test.ts": ["testing"],
+      "test/redis/readme.test.ts": ["shared"]
     }
     for (const [path, names] of Object.entries(regions)) {
       for (const name of names) expect(regionOf(fromRoot(path), name), `${path}#${name}`).toMatch(/Claude\./)

@@ -25,14 +25,15 @@ export interface BudgetState {
 
 /**
  * What happens to a budget: a part of it is spent, without what is only reserved; a call was refused; a call's cost is
- * unknown, and what it had reserved counts as spent. All but refusals are told once in a window.
+ * unknown, and what it had reserved counts as spent. All but refusals are told once in a window, by one of the processes
+ * that share the budget.
  *
  * @category models
  * @since 0.2.0
  */
 export type BudgetEvent =
   | BudgetState & { readonly _tag: "Threshold"; readonly fraction: number }
-  /** Of each call that was refused; the first in its window says so. */
+  /** Of each call that was refused; the first in its window, of all processes, says so. */
   | BudgetState & { readonly _tag: "Exceeded"; readonly needed: number; readonly first: boolean }
   | BudgetState & { readonly _tag: "Unpriced"; readonly model: string; readonly kept: number }
 

@@ -7,14 +7,13 @@
 import { amountOf, kinds, type Mark, type Need, type Rates, type Told } from "./Rates.ts"
 import type { Amounts, LimitKind } from "./Stores.ts"
 
-/** What was taken of a lease, and not of a local bucket. */
-const leased: Mark = {}
-
 /** @internal */
 export class SharedRates {
   /** What was taken too much (or too little, below zero) and is to go back. */
   private owed = nothing()
   private credit = nothing()
+  /** The marks of calls that took of a lease. */
+  private readonly leased = new WeakSet<Mark>()
   private readonly local: Rates
   /** Whether the local buckets decide. */
   private readonly isLocal: () => boolean
@@ -37,20 +36,24 @@ export class SharedRates {
   }
 
   take(need: Need, now: number): Mark {
-    if (this.isLocal() || this.local.limits.length === 0) return this.local.take(need, now)
+    // Of the local buckets, too: they go on from there when the store is gone.
+    const mark = this.local.take(need, now)
+    if (this.isLocal() || this.local.limits.length === 0) return mark
     this.add(this.credit, need, -1)
-    return leased
+    this.leased.add(mark)
+    return mark
   }
 
   settle(need: Need, mark: Mark, used: Need | undefined, now: number): void {
-    if (mark !== leased) return this.local.settle(need, mark, used, now)
+    this.local.settle(need, mark, used, now)
+    if (!this.leased.has(mark)) return
     this.add(this.owed, need, 1)
     if (used !== undefined) this.add(this.owed, used, -1)
   }
 
   told(told: Told, need: Need, mark: Mark, now: number): void {
     // What remains is the store's to know.
-    this.local.told(mark === leased ? { ...told, remaining: undefined } : told, need, mark, now)
+    this.local.told(this.leased.has(mark) ? { ...told, remaining: undefined } : told, need, mark, now)
   }
 
   pause(named: ReadonlyArray<LimitKind>, until: number): void {

@@ -71,7 +71,14 @@ export const make = (guard: StoreGuard, patience: number): Effect.Effect<Teller,
           if (isAwake || !debtor.owes()) return Effect.void
           isAwake = true
           // Not in the name of the call that happened to be there.
-          const own = Effect.updateContext(watch(debtor), (_: Context.Context<never>) => context)
+          const own = watch(debtor).pipe(
+            Effect.onError(() =>
+              Effect.sync(() => {
+                isAwake = false
+              })
+            ),
+            Effect.updateContext((_: Context.Context<never>) => context)
+          )
           return Effect.asVoid(Effect.forkIn(own, scope))
         })
     }

@@ -1,6 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Effect, Fiber, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import * as StoreGuard from "../../src/admission/StoreGuard.ts"
 import type { UsageRow, UsageStore } from "../../src/admission/Stores.ts"
+import * as Teller from "../../src/admission/Teller.ts"
 import * as UsageReport from "../../src/admission/UsageReport.ts"
 import * as Cost from "../../src/request/Cost.ts"
 import * as Pricing from "../../src/request/Pricing.ts"
@@ -60,6 +63,17 @@ describe("rowOf", () => {
     })
     assert.deepStrictEqual([inputTokens, outputTokens, cacheReadTokens, cost], [0, 0, 0, 0])
     assert.deepStrictEqual([requests, unpriced, tenant], [1, 1, ""])
+  })
+
+  it("counts whole tokens, and takes a cost that is no number for one that is unknown", () => {
+    const { cacheReadTokens, cost: amount, inputTokens, outputTokens, unpriced } = UsageReport.rowOf({
+      at: noon,
+      tenant: undefined,
+      model,
+      usage: { input_tokens: 7.9, output_tokens: 1e300, cache_read_input_tokens: Infinity },
+      cost: { ...cost, amount: Number.NaN }
+    })
+    assert.deepStrictEqual([inputTokens, outputTokens, cacheReadTokens, amount, unpriced], [7, 1e12, 0, 0, 1])
   })
 
   it("takes cache writes from the split or the total, whichever tells more", () => {
@@ -137,4 +151,80 @@ describe("a report in memory", () => {
         row("2026-11-21", "b", "m", 1)
       ])
     }))
+})
+
+describe("a report over a store", () => {
+  /** A store that may be down, or mute: then it does what it is told, and nobody hears of it. */
+  const setUp = Effect.gen(function*() {
+    const memory = UsageReport.makeMemory()
+    const state = { isDown: false, isMute: false, adds: 0, refuses: "" }
+    const store: UsageStore = {
+      add: (row, id) =>
+        Effect.suspend(() => {
+          state.adds++
+          if (state.isDown || row.tenant === state.refuses) return Effect.fail({ _tag: "Down", message: "down" })
+          return state.isMute ? Effect.andThen(memory.add(row, id), Effect.never) : memory.add(row, id)
+        }),
+      rows: memory.rows
+    }
+    const guard = yield* StoreGuard.make({ patience: 100, rest: 1_000, onUnavailable: () => Effect.void })
+    const teller = yield* Teller.make(guard, 100)
+    const report = UsageReport.makeShared({ store, guard, teller, onRefused: () => Effect.void })
+    return { memory, report, state }
+  })
+
+  it.effect("adds up what is owed by day, tenant and model, so that an outage costs a row each", () =>
+    Effect.gen(function*() {
+      const { memory, report, state } = yield* setUp
+      state.isDown = true
+      for (let n = 0; n < 300; n++) yield* report.add(row("2026-11-21", n % 2 === 0 ? "a" : "b", "m"))
+      yield* TestClock.adjust("5 seconds")
+      assert.isAtMost(state.adds, 7)
+      state.isDown = false
+      const before = state.adds
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(yield* Stream.runCollect(memory.rows), [
+        row("2026-11-21", "a", "m", 150),
+        row("2026-11-21", "b", "m", 150)
+      ])
+      // The first had been sent by itself.
+      assert.isAtMost(state.adds - before, 3)
+    }).pipe(Effect.scoped))
+
+  it.effect("tells again what was not answered, and it counts once", () =>
+    Effect.gen(function*() {
+      const { memory, report, state } = yield* setUp
+      state.isMute = true
+      for (let n = 0; n < 3; n++) {
+        const call = yield* Effect.forkChild(report.add(row("2026-11-21", "a", "m")))
+        yield* TestClock.adjust("4 seconds")
+        yield* Fiber.join(call)
+      }
+      assert.isAbove(state.adds, 3)
+      state.isMute = false
+      yield* TestClock.adjust("3 seconds")
+      assert.deepStrictEqual(yield* Stream.runCollect(memory.rows), [row("2026-11-21", "a", "m", 3)])
+    }).pipe(Effect.scoped))
+
+  it.effect("tells the rows of others also where the store never takes one", () =>
+    Effect.gen(function*() {
+      const { memory, report, state } = yield* setUp
+      state.refuses = "odd"
+      yield* report.add(row("2026-11-21", "odd", "m"))
+      for (let n = 0; n < 20; n++) yield* report.add(row("2026-11-21", `t${n}`, "m"))
+      yield* TestClock.adjust("1 minute")
+      assert.lengthOf(yield* Stream.runCollect(memory.rows), 20)
+    }).pipe(Effect.scoped))
+
+  it.effect("is told what it missed before it is read", () =>
+    Effect.gen(function*() {
+      const { report, state } = yield* setUp
+      state.isDown = true
+      yield* report.add(row("2026-11-21", "a", "m"))
+      yield* report.add(row("2026-11-21", "a", "m"))
+      yield* TestClock.adjust(999)
+      state.isDown = false
+      yield* TestClock.setTime(1_000)
+      assert.deepStrictEqual(yield* Stream.runCollect(report.rows), [row("2026-11-21", "a", "m", 2)])
+    }).pipe(Effect.scoped))
 })

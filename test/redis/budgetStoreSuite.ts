@@ -108,7 +108,10 @@ export const budgetStoreSuite = <E>(name: string, store: Layer.Layer<never, E>):
         const k = key()
         yield* Effect.forEach(
           Array.from({ length: 20 }, (_, n) => n % 2 === 0),
-          (settles) => settles ? store.settle([entry(k, 3)], `${k} s`) : store.reserve([entry(k, 4)], `${k} r`),
+          (settles) =>
+            Effect.asVoid<unknown, unknown, never>(
+              settles ? store.settle([entry(k, 3)], `${k} s`) : store.reserve([entry(k, 4)], `${k} r`)
+            ),
           { concurrency: "unbounded" }
         )
         assert.deepStrictEqual(yield* store.settle([entry(k, 0)]), [7])

