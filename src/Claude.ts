@@ -101,6 +101,18 @@ export type Policy = Settings.Policy
 /** @category options @since 0.1.0 */
 export interface Options extends Settings.ClientOptions, AnthropicTransport.AnthropicTransportOptions {}
 
+export type {
+  ConcurrencyOptions,
+  RateLimitOptions,
+  RateLimits,
+  TenantsOptions
+} from "./admission/AdmissionOptions.ts"
+export type { BudgetOptions } from "./admission/BudgetOptions.ts"
+export type { CircuitOptions } from "./admission/CircuitOptions.ts"
+export type { Priority, TenantOptions } from "./admission/Turns.ts"
+export type { CacheOptions } from "./cache/ResponseCache.ts"
+export type { FallbackTarget } from "./internal/Settings.ts"
+
 const CurrentPolicy = Context.Reference<Policy>("effect-claude/Claude/CurrentPolicy", { defaultValue: () => nothing })
 const nothing: Policy = {}
 
@@ -397,7 +409,8 @@ const makeWith = Effect.fnUntraced(function*(
       const ask = (anew: boolean) =>
         StructuredOutput.ask(schema, request, {
           ...Text,
-          message: (request) => Effect.tap(folded(request, anew), ({ cached }) => Effect.sync(() => isReplayed = cached)),
+          message: (request) =>
+            Effect.tap(folded(request, anew), ({ cached }) => Effect.sync(() => isReplayed = cached)),
           repair
         })
       // An answer that does not fit is not met again for as long as it is kept.

@@ -14,4 +14,6 @@ export * as PromptCache from "./request/PromptCache.ts"
 
 export * as RetryPolicy from "./attempt/RetryPolicy.ts"
 
+export * as Stores from "./admission/Stores.ts"
+
 export * as Transport from "./transport/Transport.ts"

@@ -744,11 +744,14 @@ describe("the public surface", () => {
   it("of effect-claude is what is listed here", async () => {
     expect(await names(import("effect-claude"))).toMatchInlineSnapshot(`
       [
-        "Claude Claude collect countTokens layer layerConfig layerConfigWith layerTransport make message object stream streamText text withPolicy",
-        "ClaudeError Authentication ClaudeError ClaudeFatalError ClaudeRetryableError ConnectionFailed DeadlineExceeded Incomplete InvalidRequest InvalidResponse Misconfigured NotFound Overloaded PermissionDenied RateLimited RequestTooLarge SchemaMismatch ServerError SpendLimit StreamInterrupted TimedOut Usage isClaudeError",
-        "Cost add componentNames of",
-        "Pricing lookup make merge standard version",
+        "CacheStore Store isMessage layer layerMemory memory",
+        "Claude Claude collect countTokens layer layerConfig layerConfigWith layerTransport make message object stream streamText text usage withPolicy",
+        "ClaudeError Authentication BudgetExceeded CircuitOpen ClaudeError ClaudeFatalError ClaudeRetryableError ConnectionFailed DeadlineExceeded Incomplete InvalidRequest InvalidResponse Misconfigured NotFound Overloaded PermissionDenied QueueFull RateLimited RequestTooLarge SchemaMismatch ServerError SpendLimit StreamInterrupted TimedOut Usage isClaudeError",
+        "Cost add componentNames nothing of",
+        "Pricing fromFile fromJson lookup make merge standard version",
+        "PromptCache mark",
         "RetryPolicy fromSchedule make none standard",
+        "Stores Budgets Circuits Limits REMEMBERED_MILLIS Usage",
         "Transport Transport",
       ]
     `)

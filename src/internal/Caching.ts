@@ -57,20 +57,14 @@ export const make = Effect.fnUntraced(function*(
   telemetry: AdmissionTelemetry
 ): Effect.fn.Return<Caching, never, Scope.Scope> {
   const options = settings.responseCache
-  const { ttlMillis } = options
   const clock = yield* Clock.Clock
   const scope = yield* Effect.scope
-  const given = yield* CacheStore.Store
   const guard = yield* Endpoint.guard("cache", telemetry)
-  const cache = ResponseCache.make(
-    given === undefined
-      ? {
-        store: CacheStore.memory(options),
-        ttlMillis,
-        ask: (question, orElse) => Effect.catch(question, () => orElse)
-      }
-      : { store: given, ttlMillis, ask: guard.ask }
-  )
+  const cache = ResponseCache.make({
+    store: (yield* CacheStore.Store) ?? CacheStore.memory(options),
+    ttlMillis: options.ttlMillis,
+    ask: guard.ask
+  })
   const twins = Twins.make<Made, ClaudeError.ClaudeError>({
     scope,
     copy: (made) => ({ ...made, message: structuredClone(made.message) }),

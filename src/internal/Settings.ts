@@ -6,7 +6,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import * as AdmissionOptions from "../admission/AdmissionOptions.ts"
 import * as Budget from "../admission/Budget.ts"
-import * as Circuit from "../admission/Circuit.ts"
+import * as CircuitOptions from "../admission/CircuitOptions.ts"
 import type { Priority } from "../admission/Turns.ts"
 import type * as RetryPolicy from "../attempt/RetryPolicy.ts"
 import * as Timeouts from "../attempt/Timeouts.ts"
@@ -19,7 +19,7 @@ import type { TelemetryOptions } from "../telemetry/CallTelemetry.ts"
 import type { AnthropicClient } from "../transport/AnthropicTransport.ts"
 import * as Shape from "./Shape.ts"
 
-/** Another model, or another client, that a call may fail over to. */
+/** Another model, or another client, that a call may fail over to. @category options @since 0.2.0 */
 export interface FallbackTarget {
   /** @default the call's own model */
   readonly model?: string | undefined
@@ -77,7 +77,7 @@ export interface ClientOptions extends Omit<Policy, "tenant" | "tags" | "priorit
   /** How tenants share the turns. @default one turn each */
   readonly tenants?: AdmissionOptions.TenantsOptions | undefined
   /** When calls to what is down are turned away at once; `false` never. */
-  readonly circuit?: Circuit.CircuitOptions | false | undefined
+  readonly circuit?: CircuitOptions.CircuitOptions | false | undefined
   /** What may be spent in a window. @default nothing is bounded */
   readonly budgets?: ReadonlyArray<Budget.BudgetOptions> | undefined
   /** What the response cache keeps, for calls whose policy has `cache: true`. */
@@ -93,7 +93,7 @@ export interface Settings {
   readonly policy: Policy
   readonly defaults: Request.Defaults
   readonly admission: AdmissionOptions.Admission
-  readonly circuit: Circuit.CircuitSettings | undefined
+  readonly circuit: CircuitOptions.CircuitSettings | undefined
   readonly budgets: ReadonlyArray<Budget.ResolvedBudget>
   readonly responseCache: ResponseCache.Resolved
   readonly retryBudget: { readonly ratio: number; readonly burst: number }
@@ -174,7 +174,7 @@ export const resolve = (options: ClientOptions): Settings | ClaudeError.ClaudeFa
   if (wrong !== undefined) return wrong
   const admission = AdmissionOptions.resolve(options)
   if ("_tag" in admission) return admission
-  const circuit = options.circuit === false ? undefined : Circuit.resolve(options.circuit)
+  const circuit = options.circuit === false ? undefined : CircuitOptions.resolve(options.circuit)
   if (circuit !== undefined && "reason" in circuit) return circuit
   const budgets = Budget.resolve(options.budgets)
   if ("_tag" in budgets) return budgets

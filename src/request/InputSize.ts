@@ -2,7 +2,8 @@
  * How large a request's input is, without a tokenizer: the lengths of its texts, and what its images, documents and
  * tools are known to come to.
  *
- * One walk over system, tools and messages, in constant stack whatever their depth.
+ * One walk over system, tools and messages, in constant stack whatever their depth. Tools that are as they were are not
+ * measured again.
  */
 
 // -----------------------------------------------------------------------------
@@ -230,12 +231,15 @@ class Size implements InputSize {
   }
 }
 
-const toolSizes = new WeakMap<object, readonly [seen: Seen, size: Size]>()
+const toolSizes = new WeakMap<object, readonly [seen: Seen, size: Size] | "once">()
 
-/** Tools are mostly one array for all calls, so they are measured once, and again when something in them has changed. */
+/**
+ * Tools are mostly one array for all calls, so they are measured again only when something in them has changed. What is
+ * made anew for each call is not worth remembering.
+ */
 const sizeOfTools = (tools: ReadonlyArray<unknown>): Size => {
   const known = toolSizes.get(tools)
-  if (known?.[0].isUnchanged() === true) return known[1]
+  if (typeof known === "object" && known[0].isUnchanged()) return known[1]
   const size = new Size()
   size.count(toolPrompt)
   for (const tool of tools) {
@@ -251,8 +255,8 @@ const sizeOfTools = (tools: ReadonlyArray<unknown>): Size => {
       size.serverTokens += uses === undefined ? serverTool.unbounded : uses * serverTool.use
     }
   }
-  const seen = Seen.of(tools)
-  if (seen !== undefined) toolSizes.set(tools, [seen, size])
+  const seen = known === undefined ? undefined : Seen.of(tools)
+  toolSizes.set(tools, seen === undefined ? "once" : [seen, size])
   return size
 }
 

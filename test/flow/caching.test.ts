@@ -1,50 +1,30 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Schema, Scope, Stream } from "effect"
-import { CacheStore, Claude, type ClaudeError, RetryPolicy } from "effect-claude"
-import { Answer, ScriptedTransport } from "effect-claude/testing"
+import { CacheStore, Claude, RetryPolicy } from "effect-claude"
+import { Answer, type ScriptedTransport } from "effect-claude/testing"
 import { TestClock } from "effect/testing"
-// What is loaded when it is first needed would come by the machine's clock.
-import "effect/ai/AnthropicStructuredOutput"
-import { observe } from "./observe.ts"
+import type { Observed } from "./observe.ts"
+import * as SetUp from "./setUp.ts"
+import { asked, hi, reason, sent, settle } from "./setUp.ts"
 
-const hi = { prompt: "Hi" }
-const defaults = { model: "claude-opus-5-5", max_tokens: 100 }
+const first = "claude-opus-5-5"
+const second = "claude-haiku-4-5"
+const fallback = [second]
 
-const setUp = (answers: ScriptedTransport.Answers, options: Parameters<typeof Claude.layerTransport>[0] = {}) => {
-  const observed = observe()
-  const layer = Claude.layerTransport({ defaults, retry: RetryPolicy.none, circuit: false, cache: true, ...options })
-    .pipe(
-      Layer.provideMerge(ScriptedTransport.layer(answers)),
-      Layer.provideMerge(observed.layer)
-    )
-  return { observed, layer }
-}
-
-const machine = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
-
-/** Lets all that can run do so, to its end. */
-const settle = Effect.forEach(Array.from({ length: 10 }), () => machine, { discard: true })
+const setUp = (answers: ScriptedTransport.Answers, options: Parameters<typeof Claude.layerTransport>[0] = {}) =>
+  SetUp.setUp(answers, { circuit: false, cache: true, ...options })
 
 const after = (time: Parameters<typeof TestClock.adjust>[0]) => Effect.andThen(TestClock.adjust(time), settle)
 
 /** Starts an effect, and lets it come as far as it can. */
-const start = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.tap(Effect.forkChild(Effect.exit(effect), { startImmediately: true }), () => settle)
+const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.tap(SetUp.start(Effect.exit(effect)), () => settle)
 
-const sent = Effect.flatMap(ScriptedTransport.ScriptedTransport, ({ sent }) => sent)
+const isFirst = (request: { readonly body: object }) => Reflect.get(request.body, "model") === first
 
-const modelOf = (request: { readonly body: object }): unknown => Reflect.get(request.body, "model")
+const spans = ({ spans }: Observed) => spans.filter(({ name }) => name.startsWith("chat"))
 
-const isFirst = (request: { readonly body: object }) => modelOf(request) === defaults.model
-
-const reason = (error: ClaudeError.ClaudeError) => error.reason._tag
-
-const spans = ({ spans }: ReturnType<typeof observe>) => spans.filter(({ name }) => name.startsWith("chat"))
-
-const outcomes = (observed: ReturnType<typeof observe>) =>
+const outcomes = (observed: Observed) =>
   spans(observed).map(({ attributes }) => [attributes.get("claude.outcome"), attributes.get("claude.cache.outcome")])
-
-const fallback = ["claude-haiku-4-5"]
 
 describe("the store", () => {
   /** One that takes its time, and says what it holds. */
@@ -259,7 +239,7 @@ describe("what another target answered", () => {
       yield* after("1 second")
       const exit = yield* Fiber.join(other)
       assert.strictEqual(Exit.isFailure(exit) && reason(yield* Effect.flip(exit)), "Overloaded")
-      assert.deepStrictEqual((yield* sent).map(modelOf), [defaults.model, "claude-haiku-4-5", defaults.model])
+      assert.deepStrictEqual(yield* asked, [first, second, first])
     }).pipe(Effect.provide(layer))
   })
 

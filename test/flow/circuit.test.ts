@@ -65,7 +65,7 @@ describe("a probe", () => {
       answer = Answer.error(status)
       yield* Effect.flip(Claude.message(hi))
       answer = Answer.text("up", { delay: "1 second" })
-      const calls = yield* Effect.all([1, 2, 3].map(() => start(Effect.exit(Claude.message(hi)))))
+      const calls = yield* Effect.forEach([1, 2, 3], () => start(Effect.exit(Claude.message(hi))))
       yield* TestClock.adjust("2 seconds")
       const exits = yield* Effect.forEach(calls, Fiber.join)
       assert.deepStrictEqual(exits.map(Exit.isSuccess), [true, true, true])

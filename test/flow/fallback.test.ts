@@ -45,7 +45,7 @@ describe("the next target", () => {
   it.effect("gets no more thinking than its shorter answer holds", () =>
     Effect.gen(function*() {
       yield* Claude.message({ ...hi, max_tokens: 128_000, thinking: { type: "enabled", budget_tokens: 100_000 } })
-      const body = (yield* sent).at(-1)!.body
+      const body: object = (yield* sent).at(-1)!.body
       assert.deepInclude(body, { max_tokens: 64_000, thinking: { type: "enabled", budget_tokens: 50_000 } })
     }).pipe(Effect.provide(two({ first: overloaded, second: ok }))))
 

@@ -2,6 +2,7 @@ import { assert, layer } from "@effect/vitest"
 import { Duration, Effect, Exit, Layer } from "effect"
 import { CircuitBreaker } from "effect/persistence"
 import * as Circuit from "../../src/admission/Circuit.ts"
+import * as CircuitOptions from "../../src/admission/CircuitOptions.ts"
 import * as StoreGuard from "../../src/admission/StoreGuard.ts"
 import * as Stores from "../../src/admission/Stores.ts"
 import * as ClaudeError from "../../src/ClaudeError.ts"
@@ -25,7 +26,7 @@ describeRedis("circuits", () => {
   layer(redis, { excludeTestServices: true })("in Redis", (it) => {
     it.effect("what one process has seen fail is turned away by the other, and what it has mended is not", () =>
       Effect.gen(function*() {
-        const settings = Circuit.resolve({ minimumCalls: 3, size: 3, openDuration: "300 millis" })
+        const settings = CircuitOptions.resolve({ minimumCalls: 3, size: 3, openDuration: "300 millis" })
         if ("reason" in settings) return assert.fail(settings.message)
         const store = (yield* Stores.Circuits) ?? assert.fail("the layer sets no Stores.Circuits")
         const process = Effect.gen(function*() {
