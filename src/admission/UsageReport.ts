@@ -38,7 +38,7 @@ export const rowOf = ({ at, cost, model, tenant, usage }: Billed): UsageRow => {
   const split = usage.cache_creation
   const isPriced = Number.isFinite(cost?.amount)
   return {
-    day: new Date(at).toISOString().slice(0, 10),
+    day: dayOf(at),
     tenant: tenant ?? "",
     model,
     requests: 1,
@@ -133,7 +133,17 @@ export const makeMemory = (options?: {
   }
 }
 
-const keyOf = ({ model, tenant }: UsageRow): string => JSON.stringify([tenant, model])
+const keyOf = ({ model, tenant }: UsageRow): string => `${model.length} ${model}${tenant}`
+
+const DAY = 86_400_000
+const named = { number: Number.NaN, day: "" }
+
+/** Put into words once a day, and not for each request. */
+const dayOf = (at: number): string => {
+  const number = Math.floor(at / DAY)
+  if (number !== named.number) Object.assign(named, { number, day: new Date(at).toISOString().slice(0, 10) })
+  return named.day
+}
 
 const order = (a: UsageRow, b: UsageRow): number =>
   compare(a.day, b.day) || compare(a.tenant, b.tenant) || compare(a.model, b.model)

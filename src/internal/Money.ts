@@ -6,7 +6,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Budget from "../admission/Budget.ts"
 import * as Stores from "../admission/Stores.ts"
@@ -87,7 +87,7 @@ export const make = Effect.fnUntraced(function*(
 
   return {
     reserve: (spending) =>
-      Effect.gen(function*() {
+      Effect.uninterruptible(Effect.flatMap(Effect.scope, (scope) => {
         const { body, maxTokens, model, size, streamed, tenant } = spending
         let ending: Ending | undefined
         const now = clock.currentTimeMillisUnsafe()
@@ -103,8 +103,7 @@ export const make = Effect.fnUntraced(function*(
               Effect.ignoreCause(report.add(row))
             )
           })
-        yield* Effect.acquireRelease(budget.reserve({ tenant, model, size, maxTokens, now }), settle)
-        return (ended: Ending) => {
+        const onEnd = (ended: Ending) => {
           ending = ended
           const { bill, sentAt } = ended
           const prefix = bill === undefined ? undefined : MarkedPrefixes.prefixOf(body)
@@ -113,7 +112,11 @@ export const make = Effect.fnUntraced(function*(
             prefixes.answered(prefix, bill.usage, sentAt, clock.currentTimeMillisUnsafe())
           ) telemetry.promptCacheMissed(bill.model)
         }
-      }),
+        return Effect.flatMap(
+          budget.reserve({ tenant, model, size, maxTokens, now }),
+          (reservation) => Effect.as(Scope.addFinalizer(scope, settle(reservation)), onEnd)
+        )
+      })),
     usage: Stream.mapError(
       report.rows,
       ({ message }) =>
