@@ -11,14 +11,7 @@ import * as Api from "./support/api.ts"
 
 // #region budget
 const layer = Claude.layerConfigWith({
-  budgets: [{
-    name: "daily",
-    usd: 0.03,
-    window: "1 day",
-    per: "tenant",
-    tenants: { globex: 0.1 },
-    warnAt: [0.5, 0.75]
-  }]
+  budget: { name: "daily", usd: 0.03, window: "1 day", per: "tenant", tenants: { globex: 0.1 }, warnAt: [0.5, 0.75] }
 })
 
 const textOrReason = (request: Claude.MessageRequest) =>
@@ -42,7 +35,7 @@ const report = Claude.usage.pipe(
 const layerContract = Layer.unwrap(
   Effect.map(
     Pricing.fromFile(`${import.meta.dirname}/support/prices.json`),
-    (pricing) => Claude.layerConfigWith({ pricing, budgets: [{ usd: 0.02, window: "1 day" }] })
+    (pricing) => Claude.layerConfigWith({ pricing, budget: { usd: 0.02, window: "1 day" } })
   )
 )
 // #endregion

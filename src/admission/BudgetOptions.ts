@@ -60,17 +60,17 @@ export const scaleOf = (unit: BudgetUnit): number => unit === "USD" ? 1_000_000_
 
 const keys = ["name", "usd", "tokens", "window", "per", "tenants", "warnAt", "unpriced"]
 
-/** Reads the budgets, naming what cannot be used. @internal */
+/** Reads a budget or several, naming what cannot be used. @internal */
 export const resolve = (
-  budgets: ReadonlyArray<BudgetOptions> | undefined
+  options: BudgetOptions | ReadonlyArray<BudgetOptions> | undefined
 ): ReadonlyArray<ResolvedBudget> | ClaudeError.ClaudeFatalError => {
-  if (budgets === undefined) return []
-  if (!Array.isArray(budgets)) return refuse("budgets", budgets, `a list, such as [{ usd: 10, window: "1 day" }]`)
+  if (options === undefined) return []
+  const isList = Array.isArray(options)
   const resolved: Array<ResolvedBudget> = []
   const names = new Set<string>()
-  for (const [index, options] of budgets.entries()) {
-    const where = `budgets[${index}]`
-    const budget = one(where, options)
+  for (const [index, each] of (isList ? options : [options]).entries()) {
+    const where = isList ? `budget[${index}]` : "budget"
+    const budget = one(where, each)
     if ("reason" in budget) return budget
     if (names.has(budget.name)) {
       return Failure.misconfigured(

@@ -78,8 +78,8 @@ export interface ClientOptions extends Omit<Policy, "tenant" | "tags" | "priorit
   readonly tenants?: AdmissionOptions.TenantsOptions | undefined
   /** When calls to what is down are turned away at once; `false` never. */
   readonly circuit?: CircuitOptions.CircuitOptions | false | undefined
-  /** What may be spent in a window. @default nothing is bounded */
-  readonly budgets?: ReadonlyArray<Budget.BudgetOptions> | undefined
+  /** What may be spent in a window, or several such. @default nothing is bounded */
+  readonly budget?: Budget.BudgetOptions | ReadonlyArray<Budget.BudgetOptions> | undefined
   /** What the response cache keeps, for calls whose policy has `cache: true`. */
   readonly responseCache?: ResponseCache.CacheOptions | undefined
   /** How many retries all calls may make: a part of a retry for each call, up to a burst. @default one for five calls, burst 10 */
@@ -140,7 +140,7 @@ const clientFields: Shape.Fields = {
   rateLimits: "elsewhere",
   tenants: "elsewhere",
   circuit: "elsewhere",
-  budgets: "elsewhere",
+  budget: "elsewhere",
   responseCache: "elsewhere",
   defaults: { model: Shape.text, max_tokens: Shape.whole(1) },
   retryBudget: {
@@ -176,7 +176,7 @@ export const resolve = (options: ClientOptions): Settings | ClaudeError.ClaudeFa
   if ("_tag" in admission) return admission
   const circuit = options.circuit === false ? undefined : CircuitOptions.resolve(options.circuit)
   if (circuit !== undefined && "reason" in circuit) return circuit
-  const budgets = Budget.resolve(options.budgets)
+  const budgets = Budget.resolve(options.budget)
   if ("_tag" in budgets) return budgets
   const responseCache = ResponseCache.resolve(options.responseCache)
   if ("_tag" in responseCache) return responseCache

@@ -15,7 +15,10 @@ interface Answered {
   readonly requestId: string | undefined
   readonly attempts: number
   readonly billed: ClaudeError.Usage | undefined
+  readonly cached: boolean
 }
+
+const nothing = { input_tokens: 0, output_tokens: 0, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 }
 
 /** Asks for an object, and once more for each `repair` when it does not fit. @internal */
 export const ask = Effect.fnUntraced(function*<A, E, RD, RE, R>(
@@ -46,7 +49,8 @@ export const ask = Effect.fnUntraced(function*<A, E, RD, RE, R>(
         usage: error.usage === undefined ? usage : Failure.addUsage(usage, error.usage)
       }))
     attempts += answer.attempts
-    usage = Failure.addUsage(usage, answer.billed ?? answer.usage)
+    // An answer from the cache was billed to somebody else.
+    usage = Failure.addUsage(usage, answer.billed ?? (answer.cached ? nothing : answer.usage))
     const text = options.textOf(answer)
     const decoded = yield* Effect.result(decode(text))
     const isIncomplete = options.isIncomplete(answer.stop_reason)

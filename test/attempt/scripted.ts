@@ -3,6 +3,8 @@ import { Clock, Effect, Exit, Fiber, Layer } from "effect"
 import { Claude, type ClaudeError } from "effect-claude"
 import { type Answer, ScriptedTransport } from "effect-claude/testing"
 import { TestClock } from "effect/testing"
+// What is loaded when it is first needed would come by the machine's clock.
+import "effect/persistence/CircuitBreaker"
 
 export type Options = NonNullable<Parameters<typeof Claude.layerTransport>[0]>
 

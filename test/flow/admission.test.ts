@@ -231,7 +231,7 @@ describe("fallback", () => {
 describe("budgets", () => {
   it.effect("turn a call away before a byte is sent, with the time when there is money again", () => {
     const { layer, observed } = setUp(() => Answer.text("Hello", { delay: "1 minute" }), {
-      budgets: [{ usd: 0.003, window: "1 day" }]
+      budget: [{ usd: 0.003, window: "1 day" }]
     })
     return Effect.gen(function*() {
       // 100 tokens of output at 20 USD a million are two thirds of it.
@@ -248,7 +248,7 @@ describe("budgets", () => {
   })
 
   it.effect("say nothing of later where a call is larger than the whole budget", () => {
-    const { layer } = setUp(() => Answer.text("Hello"), { budgets: [{ usd: 0.003, window: "1 day" }] })
+    const { layer } = setUp(() => Answer.text("Hello"), { budget: [{ usd: 0.003, window: "1 day" }] })
     return Effect.gen(function*() {
       const error = yield* Effect.flip(Claude.text({ ...hi, max_tokens: 300 }))
       assert.deepStrictEqual([reason(error), error.retryAfter], ["BudgetExceeded", undefined])
@@ -256,7 +256,7 @@ describe("budgets", () => {
   })
 
   it.effect("are settled with what a call cost, so many small calls fit", () => {
-    const { layer } = setUp(() => Answer.text("Hello"), { budgets: [{ tokens: 1000, window: "1 hour" }] })
+    const { layer } = setUp(() => Answer.text("Hello"), { budget: [{ tokens: 1000, window: "1 hour" }] })
     return Effect.gen(function*() {
       for (let i = 0; i < 20; i++) yield* Claude.text(hi)
       assert.strictEqual((yield* sent).length, 20)
@@ -265,7 +265,7 @@ describe("budgets", () => {
 
   it.effect("give back what an interrupted call had reserved", () => {
     const { layer } = setUp((_, index) => index < 5 ? Answer.stall("beforeHeaders") : Answer.text("Hello"), {
-      budgets: [{ usd: 0.003, window: "1 day" }]
+      budget: [{ usd: 0.003, window: "1 day" }]
     })
     return Effect.gen(function*() {
       for (let i = 0; i < 5; i++) {
@@ -279,7 +279,7 @@ describe("budgets", () => {
 
   it.effect("are each tenant's own", () => {
     const { layer } = setUp(() => Answer.text("Hello"), {
-      budgets: [{ tokens: 150, window: "1 day", per: "tenant", tenants: { large: 10_000 } }]
+      budget: [{ tokens: 150, window: "1 day", per: "tenant", tenants: { large: 10_000 } }]
     })
     return Effect.gen(function*() {
       const ask = (tenant: string) => Claude.text({ ...hi, max_tokens: 120 }).pipe(Claude.withPolicy({ tenant }))

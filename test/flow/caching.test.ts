@@ -343,7 +343,7 @@ describe("twins", () => {
       {
         responseCache: { shared: true },
         retry: RetryPolicy.make({ times: 2, initial: "10 seconds", max: "10 seconds" }),
-        budgets: [{ tokens: 650, window: "1 day", per: "tenant" }]
+        budget: [{ tokens: 650, window: "1 day", per: "tenant" }]
       }
     )
     return Effect.gen(function*() {

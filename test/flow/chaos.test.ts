@@ -36,7 +36,7 @@ const layerOf = (url: string) =>
     timeouts: { headers: "80 millis", firstContent: "150 millis", idle: "80 millis", total },
     circuit: { failureRate: 0.7, minimumCalls: 10, openDuration: "40 millis", maxOpenDuration: "200 millis" },
     rateLimits: { window: "200 millis" },
-    budgets: [{ name: "each", usd: enough, window: "36500 days", per: "tenant", tenants: { small: little } }]
+    budget: [{ name: "each", usd: enough, window: "36500 days", per: "tenant", tenants: { small: little } }]
   })
 
 const Answered = Schema.Struct({ answer: Schema.Int })

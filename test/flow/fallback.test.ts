@@ -76,7 +76,7 @@ describe("where no target serves", () => {
     [
       ["a model without a price, under a budget", {
         fallback: ["my-own-model"],
-        budgets: [{ usd: 10, window: "1 day" }]
+        budget: [{ usd: 10, window: "1 day" }]
       }],
       ["a model that is there no more", {}]
     ] as const

@@ -47,7 +47,7 @@ describe("what was given up", () => {
         wire,
         circuit: false,
         timeouts: { total: "30 seconds", headers: "20 seconds", firstContent: "20 seconds" },
-        budgets: [{ tokens: 1_000_000, window: "1 day" }],
+        budget: [{ tokens: 1_000_000, window: "1 day" }],
         ...options
       })
       yield* Effect.gen(function*() {
@@ -121,7 +121,7 @@ describe("what was given up", () => {
         const layer = Claude.layerTransport({
           defaults: { model: "claude-opus-5-5", max_tokens: 100 },
           retry: RetryPolicy.none,
-          budgets: [{ tokens: 10_000, window: "1 day" }]
+          budget: [{ tokens: 10_000, window: "1 day" }]
         }).pipe(Layer.provide(Layer.succeed(Transport, transport)), withBudgets(store))
         assert.strictEqual(reason(yield* Effect.flip(Claude.text(hi).pipe(Effect.provide(layer)))), "ConnectionFailed")
         assert.strictEqual(spent(), 0)
@@ -133,7 +133,7 @@ describe("what was given up", () => {
       const { spent, store } = watched()
       const { layer } = setUp(() => Answer.text("ok", { usage, delay: "1 minute" }), {
         concurrency: 1,
-        budgets: [{ tokens: 1_000_000, window: "1 day" }]
+        budget: [{ tokens: 1_000_000, window: "1 day" }]
       })
       yield* Effect.gen(function*() {
         yield* start(Claude.text(hi))
@@ -152,7 +152,7 @@ describe("what was given up", () => {
       const { layer } = setUp(() => Answer.text("ok", { delay: "31 seconds", usage }), {
         wire,
         timeouts: { total: "30 seconds", headers: "30 seconds" },
-        budgets: [{ usd: 1, window: "1 day" }],
+        budget: [{ usd: 1, window: "1 day" }],
         circuit: false
       })
       return Effect.gen(function*() {
@@ -232,7 +232,7 @@ describe("a budget over a store", () => {
       reserve: (entries, id) => late(store.reserve(entries, id)),
       settle: (entries, id) => late(store.settle(entries, id))
     }
-    const { layer } = setUp(() => Answer.text("ok", { usage }), { budgets: [{ usd: 1000, window: "10 days" }] })
+    const { layer } = setUp(() => Answer.text("ok", { usage }), { budget: [{ usd: 1000, window: "10 days" }] })
     return Effect.gen(function*() {
       let cost = 0
       for (let i = 0; i < 30; i++) {
@@ -260,7 +260,7 @@ describe("a budget over a store", () => {
           settle: (entries, id) => down ? gone : store.settle(entries, id)
         }
         const report: Stores.UsageStore = { add: (row, id) => down ? gone : memory.add(row, id), rows: memory.rows }
-        const { layer } = setUp(() => Answer.text("ok", { usage }), { budgets: [{ usd: 10, window: "1 day" }] })
+        const { layer } = setUp(() => Answer.text("ok", { usage }), { budget: [{ usd: 10, window: "1 day" }] })
         const scope = yield* Scope.make()
         const context = yield* Layer.buildWithScope(layer.pipe(withBudgets(own), withUsage(report)), scope)
         const { cost } = yield* Effect.provide(Claude.message(hi), context)
@@ -275,7 +275,7 @@ describe("a budget over a store", () => {
 
   it.effect("is told in its own unit", () => {
     const { layer, observed } = setUp(() => Answer.text("ok", { usage }), {
-      budgets: [{ name: "t", tokens: 1_000_000, window: "1 day" }, { name: "m", usd: 10, window: "1 day" }]
+      budget: [{ name: "t", tokens: 1_000_000, window: "1 day" }, { name: "m", usd: 10, window: "1 day" }]
     })
     return Effect.gen(function*() {
       yield* Claude.message(hi)
@@ -297,7 +297,7 @@ describe("tenants", () => {
   it.effect("of any name have budgets and rows of their own", () => {
     const names = ["__proto__", "constructor", "a:b", "{x}", "ü\u0000", "x".repeat(10_000), "a", "a:"]
     const { layer } = setUp(() => Answer.text("ok", { usage }), {
-      budgets: [{ tokens: 2000, window: "1 day", per: "tenant", tenants: JSON.parse(`{"__proto__":1900}`) }]
+      budget: [{ tokens: 2000, window: "1 day", per: "tenant", tenants: JSON.parse(`{"__proto__":1900}`) }]
     })
     return Effect.gen(function*() {
       for (const tenant of names) yield* Claude.message(hi).pipe(Claude.withPolicy({ tenant }))
@@ -340,7 +340,7 @@ describe("over random faults", () => {
         retry: RetryPolicy.make({ times: 2 }),
         retryBudget: { burst: 10_000 },
         circuit: false,
-        budgets: [{ usd: 1000, window: "300 days" }],
+        budget: [{ usd: 1000, window: "300 days" }],
         fallback: ["claude-haiku-4-5"],
         onRefusal: "fallback"
       })
@@ -387,7 +387,7 @@ describe("over random faults", () => {
         settle: (entries, id) => later(store.settle(entries, id))
       }
       const { layer, observed } = setUp(() => Answer.text("a b", { usage, delay: "1 second" }), {
-        budgets: [{ usd: 1000, window: "300 days" }],
+        budget: [{ usd: 1000, window: "300 days" }],
         concurrency: 2,
         rateLimits: { requests: 10_000 }
       })

@@ -47,7 +47,7 @@ const underLoad = Effect.fnUntraced(function*(server: Server) {
     concurrency: places,
     rateLimits: { requests: limit, window: "1 second" },
     // A window that does not end while a test runs.
-    budgets: [{ name: "each", usd: 1_000, window: "36500 days", per: "tenant", tenants: { small } }]
+    budget: [{ name: "each", usd: 1_000, window: "36500 days", per: "tenant", tenants: { small } }]
   }).pipe(
     Layer.provide(ClaudeRedis.layer({ prefix })),
     Layer.provide(CacheStore.layerRedis),

@@ -125,7 +125,7 @@ describe("the console shows", () => {
 
   it.effect("that what was turned away was not sent", () =>
     Effect.gen(function*() {
-      const lines = yield* printed([reply], { budgets: [{ name: "day", usd: 0.000_001, window: "1 day" }] }, ask)
+      const lines = yield* printed([reply], { budget: [{ name: "day", usd: 0.000_001, window: "1 day" }] }, ask)
       assert.deepStrictEqual(lines, [
         `chat ${opus} = +0 ms 0 ms rejected budget_exceeded`,
         "└ claude.wait budget ~ +0 ms 0 ms rejected",

@@ -39,7 +39,7 @@ const client = () =>
     circuit: { openDuration: "20 millis" },
     rateLimits: { requests: 100_000 },
     telemetry: { tenants: true },
-    budgets: [
+    budget: [
       { name: "daily", usd: 0.001, window: "1 minute", unpriced: "allow" },
       { name: "by tenant", tokens: 300, window: "1 minute", per: "tenant" }
     ]

@@ -370,34 +370,34 @@ export const scenarios: ReadonlyArray<Scenario> = [
   },
   {
     name: "a budget that is spent",
-    options: { budgets: [{ name: "daily", usd: 0.000_001, window: "1 day" }] },
+    options: { budget: [{ name: "daily", usd: 0.000_001, window: "1 day" }] },
     run: twice(message),
     calls: [rejected("budget_exceeded", "budget"), rejected("budget_exceeded", "budget")]
   },
   {
     name: "a tenant's budget, in tokens",
-    options: { budgets: [{ name: "by tenant", tokens: 10, per: "tenant", window: "1 day" }] },
+    options: { budget: [{ name: "by tenant", tokens: 10, per: "tenant", window: "1 day" }] },
     run: message.pipe(Claude.withPolicy({ tenant: "acme" })),
     calls: [rejected("budget_exceeded", "budget")]
   },
   {
     name: "a budget that is nearly spent",
     answers: [reply()],
-    options: { budgets: [{ name: "monthly", usd: 5, window: "30 days", warnAt: [0.000_000_1] }] },
+    options: { budget: [{ name: "monthly", usd: 5, window: "30 days", warnAt: [0.000_000_1] }] },
     run: message,
     calls: [success]
   },
   {
     name: "a budget that something without a price is a part of",
     answers: [reply()],
-    options: { budgets: [{ name: "unpriced", usd: 5, window: "1 day", unpriced: "allow" }] },
+    options: { budget: [{ name: "unpriced", usd: 5, window: "1 day", unpriced: "allow" }] },
     run: Claude.message(unheardOf),
     calls: [success]
   },
   {
     name: "a retry that a budget turns away",
     answers: [Answer.truncate("midStream", reply({ usage: { input_tokens: 1, output_tokens: 1 } }))],
-    options: { budgets: [{ name: "weekly", usd: 0.01, window: "7 days" }] },
+    options: { budget: [{ name: "weekly", usd: 0.01, window: "7 days" }] },
     run: message,
     calls: [{ ...failed("budget_exceeded"), waits: ["backoff", "budget"] }]
   },
@@ -464,7 +464,7 @@ export const scenarios: ReadonlyArray<Scenario> = [
   {
     name: "stores that are gone",
     answers: [reply()],
-    options: { budgets: [{ name: "daily", usd: 5, window: "1 day" }] },
+    options: { budget: [{ name: "daily", usd: 5, window: "1 day" }] },
     stores: Layer.mergeAll(
       Layer.succeed(Stores.Budgets, { reserve: () => gone, settle: () => gone }),
       Layer.succeed(Stores.Usage, { add: () => gone, rows: Stream.fromEffect(gone) }),
