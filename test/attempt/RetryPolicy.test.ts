@@ -236,7 +236,7 @@ describe("the retry budget", () => {
 
   it.effect("is the client's to set", () =>
     Effect.gen(function*() {
-      const options: Options = { retry: single, retryBudget: { burst: 2, ratio: 0 } }
+      const options: Options = { retry: single, retryBudget: { burst: 2, ratio: 0 }, circuit: false }
       const errors = valueOf(yield* play([Answer.error(529)], calls(4), options))
       assert.deepStrictEqual(errors.map(({ attempts }) => attempts), [2, 2, 1, 1])
       // Without a budget the error stays what it was.

@@ -86,7 +86,7 @@ describe.each(Object.entries(streams))("%s", (_, { beta = false, events }) => {
       const one = plain(message) as Record<string, unknown>
       const two = plain(collected) as Record<string, unknown>
       assert.deepStrictEqual(two, one)
-      const { attempts: _attempts, billed: _billed, cost: _cost, requestId: _requestId, ...bare } = one
+      const { attempts: _attempts, billed: _billed, cached: _cached, cost: _cost, requestId: _id, ...bare } = one
       assert.deepStrictEqual(bare, foldSse([bytesOf(sse(events))]))
       const whole = yield* Stream.runCollect(Claude.stream(request))
       assert.deepStrictEqual(

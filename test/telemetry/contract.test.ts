@@ -640,7 +640,7 @@ for (const protocol of ["protobuf", "json"] as const) {
       assert.strictEqual(limits["monthly"], 5)
       const cost = numberOf(onlyCall(received.spans, "a budget that is nearly spent"), "claude.cost.amount")
       assert.closeTo(Number(remaining["monthly"]), 5 - cost, 1e-8)
-      assert.deepStrictEqual(by("claude.cache.lookups", "claude.cache.outcome"), { miss: 5, hit: 2, shared: 2 })
+      assert.deepStrictEqual(by("claude.cache.lookups", "claude.cache.outcome"), { miss: 6, hit: 2, shared: 1 })
       assert.deepStrictEqual(by("claude.prompt_cache.misses", "gen_ai.request.model"), { "claude-opus-5-5": 1 })
       const unavailable = by("claude.store.unavailable", "claude.store.name")
       assert.sameMembers(Object.keys(unavailable), ["limits", "circuits", "budgets", "usage", "cache"])

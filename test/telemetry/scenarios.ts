@@ -312,7 +312,7 @@ export const scenarios: ReadonlyArray<Scenario> = [
     options: { concurrency: 4, rateLimits: { requests: 1, window: "1 hour" } },
     run: twoAtOnce((call) => Effect.exit(call.pipe(Claude.withPolicy({ timeouts: { total: "30 millis" } })))),
     // What cannot end in time is not waited for.
-    calls: [success, rejected("client_timeout_error")]
+    calls: [success, { ...rejected("client_timeout_error"), waits: ["rate_limit"] }]
   },
   {
     name: "a rate that is not waited for",
@@ -420,13 +420,14 @@ export const scenarios: ReadonlyArray<Scenario> = [
     calls: [success, replayed]
   },
   {
-    name: "a failure that is shared",
-    answers: [Answer.delay("60 millis", Answer.error(400))],
+    name: "a failure that is not shared",
+    answers: [Answer.delay("60 millis", Answer.error(400)), reply()],
     run: Effect.exit(message).pipe(
       Effect.zip(Effect.andThen(Effect.sleep("5 millis"), Effect.exit(message)), { concurrent: true }),
       Claude.withPolicy({ cache: true })
     ),
-    calls: [failed("invalid_request_error"), { ...failed("invalid_request_error"), attempts: 0 }]
+    // Its twin asks for itself.
+    calls: [failed("invalid_request_error"), success]
   },
   {
     name: "a marked prefix that does not hit",
