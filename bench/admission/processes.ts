@@ -106,7 +106,7 @@ const drill = (name: string, enforced: boolean, configured: boolean) =>
         met: ratio >= 0.97 && ratio <= 1.03
       },
       ...enforced
-        ? [Figures.share(`${name}: requests that were refused`, "at most", 0.01, refused.length / requests.length)]
+        ? [Figures.share(`${name}: requests that were refused`, "at most", 0.02, refused.length / requests.length)]
         : []
     ]
   })

@@ -109,8 +109,9 @@ export const make = Effect.fnUntraced(function*(
 
 /** The SDK's errors of a status carry the response's headers. */
 const refusalOf = (thrown: unknown): ResponseHead | undefined => {
-  const { headers, status } = (thrown ?? {}) as { readonly headers?: unknown; readonly status?: unknown }
-  return typeof status === "number" && headers instanceof Headers ? { status, headers } : undefined
+  const { headers, status } = (thrown ?? {}) as { readonly headers?: ResponseHead["headers"]; readonly status?: unknown }
+  // Ours are no Headers of fetch's.
+  return typeof status === "number" && typeof headers?.get === "function" ? { status, headers } : undefined
 }
 
 /** Two parameters travel as headers: the SDK's own `create` moves them, its `post` does not. */

@@ -209,6 +209,22 @@ describe.each(kinds)("$name", (kind) => {
       }
     }))
 
+  it.live("the headers of a 429 tell when there is room again", () =>
+    Effect.gen(function*() {
+      const reset = Date.now() + 400
+      const headers = {
+        "anthropic-ratelimit-requests-limit": "50",
+        "anthropic-ratelimit-requests-remaining": "0",
+        "anthropic-ratelimit-requests-reset": new Date(reset).toISOString()
+      }
+      const { url } = yield* simulate(Answer.error(429, { headers }), Answer.hello)
+      yield* Effect.gen(function*() {
+        yield* Effect.flip(Claude.message(request))
+        yield* Claude.message(request)
+      }).pipe(Effect.provide(kind.layer(url)))
+      assert.isAtLeast(Date.now(), reset)
+    }))
+
   it.live("a code in the error's details decides", () =>
     Effect.gen(function*() {
       const { url } = yield* simulate(
