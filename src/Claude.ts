@@ -101,12 +101,7 @@ export type Policy = Settings.Policy
 /** @category options @since 0.1.0 */
 export interface Options extends Settings.ClientOptions, AnthropicTransport.AnthropicTransportOptions {}
 
-export type {
-  ConcurrencyOptions,
-  RateLimitOptions,
-  RateLimits,
-  TenantsOptions
-} from "./admission/AdmissionOptions.ts"
+export type { ConcurrencyOptions, RateLimitOptions, RateLimits, TenantsOptions } from "./admission/AdmissionOptions.ts"
 export type { BudgetOptions } from "./admission/BudgetOptions.ts"
 export type { CircuitOptions } from "./admission/CircuitOptions.ts"
 export type { Priority, TenantOptions } from "./admission/Turns.ts"
@@ -183,8 +178,8 @@ const makeWith = Effect.fnUntraced(function*(
   const begin = (prepared: Call.Prepared): Effect.Effect<Call.Call> => {
     const { operation, policy, resolved, stream, streamed } = prepared
     const target = fallback.home(prepared)
-    const { tags, tenant } = policy
-    const info = { operation, model: resolved.model, params: target.body, streamed, stream, tenant, tags }
+    const { tags, tenant, prompt = Request.promptOf(resolved) } = policy
+    const info = { operation, model: resolved.model, params: target.body, streamed, stream, tenant, tags, prompt }
     return Effect.map(CallSpan.begin(home.telemetry, info), (span) => {
       const call: Call.Call = {
         span,

@@ -46,6 +46,8 @@ export interface Policy {
   readonly cache?: boolean | undefined
   /** Facts of yours on the call's span, as `claude.tag.<name>`. */
   readonly tags?: Readonly<Record<string, string>> | undefined
+  /** The prompt and the version of it that calls are of, on their spans. @default what their request was rendered from */
+  readonly prompt?: Request.PromptIdentity | undefined
   /** Headers beside the client's own, such as `anthropic-beta`, whose values add up. */
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** When a failed attempt is made again. @default RetryPolicy.standard */
@@ -60,7 +62,9 @@ export interface Policy {
 }
 
 /** What a client is made of, beside its transport. */
-export interface ClientOptions extends Omit<Policy, "tenant" | "tags" | "priority">, AdmissionOptions.AdmissionOptions {
+export interface ClientOptions
+  extends Omit<Policy, "tenant" | "tags" | "prompt" | "priority">, AdmissionOptions.AdmissionOptions
+{
   /** What a request may leave out. */
   readonly defaults?: Request.Defaults | undefined
   /**
@@ -124,6 +128,7 @@ const callFields: Shape.Fields = {
   ...policyFields,
   tenant: Shape.text,
   tags: Shape.texts,
+  prompt: { name: Shape.text, version: Shape.text },
   priority: Shape.oneOf("interactive", "batch")
 }
 

@@ -21,6 +21,20 @@ import * as Model from "./Model.ts"
 
 type OrUndefined<T> = { [K in keyof T]: T[K] | undefined }
 
+/** A prompt's name, and one of its versions. @category models @since 0.2.0 */
+export interface PromptIdentity {
+  readonly name: string
+  readonly version: string
+}
+
+/** Where a request says which prompt it was rendered from: it is never sent, nor part of a cache key. @internal */
+export const promptIdentity: unique symbol = Symbol.for("effect-claude/prompt")
+
+/** The prompt that a request, or what it comes to, was rendered from. @internal */
+export const promptOf = (request: object): PromptIdentity | undefined =>
+  // Nobody but `Prompts` sets the symbol.
+  (request as { readonly [promptIdentity]?: PromptIdentity })[promptIdentity]
+
 /** One user message, as a text. @category models @since 0.1.0 */
 export interface Prompt {
   readonly prompt: string
@@ -199,6 +213,8 @@ const withRest = <P>(
   resolved: Record<string, unknown>,
   skipped: ReadonlySet<string>
 ): P | ClaudeError.ClaudeFatalError => {
+  const prompt = promptOf(request)
+  if (prompt !== undefined) Object.assign(resolved, { [promptIdentity]: prompt })
   // An interface has no index, and its parameters are an open set.
   const given = request as object as Readonly<Record<string, unknown>>
   for (const key of Object.keys(given)) {

@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import * as ClaudeError from "../ClaudeError.ts"
 import type * as Cost from "../request/Cost.ts"
+import type { PromptIdentity } from "../request/Request.ts"
 import * as Attributes from "./Attributes.ts"
 import type { CallTelemetry, Operation } from "./CallTelemetry.ts"
 
@@ -22,6 +23,8 @@ export interface CallInfo {
   readonly stream: boolean
   readonly tenant: string | undefined
   readonly tags: Readonly<Record<string, string>> | undefined
+  /** Which the request was rendered from. */
+  readonly prompt?: PromptIdentity | undefined
 }
 
 /** @internal */
@@ -44,6 +47,10 @@ export const atStart = (telemetry: CallTelemetry, info: CallInfo): Record<string
   if (params.output_config?.effort != null) attributes[Attributes.requestReasoningLevel] = params.output_config.effort
   if (params.output_config?.format != null) attributes[Attributes.outputType] = "json"
   if (info.tenant !== undefined) attributes[Attributes.tenant] = info.tenant
+  if (info.prompt !== undefined) {
+    attributes[Attributes.promptName] = info.prompt.name
+    attributes[Attributes.promptVersion] = info.prompt.version
+  }
   if (info.tags !== undefined) {
     for (const [name, value] of Object.entries(info.tags)) attributes[Attributes.tag(name)] = value
   }

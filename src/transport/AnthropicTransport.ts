@@ -109,7 +109,10 @@ export const make = Effect.fnUntraced(function*(
 
 /** The SDK's errors of a status carry the response's headers. */
 const refusalOf = (thrown: unknown): ResponseHead | undefined => {
-  const { headers, status } = (thrown ?? {}) as { readonly headers?: ResponseHead["headers"]; readonly status?: unknown }
+  const { headers, status } = (thrown ?? {}) as {
+    readonly headers?: ResponseHead["headers"]
+    readonly status?: unknown
+  }
   // Ours are no Headers of fetch's.
   return typeof status === "number" && typeof headers?.get === "function" ? { status, headers } : undefined
 }

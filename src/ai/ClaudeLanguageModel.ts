@@ -1,0 +1,207 @@
+/**
+ * Claude as the language model of effect/ai: a program written against `LanguageModel`, `Chat`, `Tool` and `Toolkit`
+ * runs on it by one layer, with the retries, limits, budgets, cache, spans and costs of the `Claude` service below.
+ *
+ * `Claude.withPolicy` around a program changes them as for any other call. The surprise: `max_tokens` is the Claude
+ * layer's (4096 unless it says otherwise), and an answer that was cut there finishes with "length", no error.
+ */
+import type { Message, Model as ModelId } from "@anthropic-ai/sdk/resources/messages/messages"
+import * as AiError from "effect/ai/AiError"
+import { toCodecAnthropic } from "effect/ai/AnthropicStructuredOutput"
+import * as LanguageModel from "effect/ai/LanguageModel"
+import * as AiModel from "effect/ai/Model"
+import type * as Response from "effect/ai/Response"
+import * as Telemetry from "effect/ai/Telemetry"
+import type * as Arr from "effect/Array"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
+import type * as Pull from "effect/Pull"
+import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
+import * as Claude from "../Claude.ts"
+import * as ClaudeError from "../ClaudeError.ts"
+import * as AiErrors from "./AiErrors.ts"
+import * as Finish from "./Finish.ts"
+import * as Requests from "./Requests.ts"
+import * as ResponseParts from "./ResponseParts.ts"
+import { StreamParts } from "./StreamParts.ts"
+import * as TracedToolkit from "./TracedToolkit.ts"
+
+// -----------------------------------------------------------------------------
+// options
+// -----------------------------------------------------------------------------
+
+/** Of the API's parameters, those that effect/ai has no word for. @category options @since 0.2.0 */
+export type ConfigOptions = Requests.ConfigOptions
+
+/** Parameters of the calls within: see `withConfigOverride`. @category services @since 0.2.0 */
+export class Config extends Context.Service<Config, ConfigOptions>()("effect-claude/ai/ClaudeLanguageModel/Config") {}
+
+/** @category options @since 0.2.0 */
+export interface Options {
+  readonly model: ModelId
+  readonly config?: Omit<ConfigOptions, "model"> | undefined
+}
+
+// -----------------------------------------------------------------------------
+// make
+// -----------------------------------------------------------------------------
+
+/** @category constructors @since 0.2.0 */
+export const make = Effect.fnUntraced(function*(
+  { config: own, model }: Options
+): Effect.fn.Return<LanguageModel.LanguageModel, never, Claude.Claude> {
+  const claude = yield* Claude.Claude
+  const clock = yield* Clock.Clock
+  const now = () => clock.currentTimeMillisUnsafe()
+
+  const config: Effect.Effect<ConfigOptions & { readonly model: ModelId }> = Effect.contextWith((context) => {
+    const nearer = Context.getOrUndefined(context, Config)
+    return Effect.succeed({ ...own, ...nearer, model: nearer?.model ?? model })
+  })
+
+  const toAiError = (method: string) => (error: ClaudeError.ClaudeError) =>
+    AiErrors.fromClaudeError(error, method, now())
+
+  /** What the pure parts throw is a failure; anything else is a defect. */
+  const attempt = <A>(method: string, compute: () => A): Effect.Effect<A, AiError.AiError> =>
+    Effect.suspend(() => {
+      try {
+        return Effect.succeed(compute())
+      } catch (thrown) {
+        if (AiError.isAiErrorReason(thrown)) return Effect.fail(AiErrors.fromReason(thrown, method))
+        return ClaudeError.isClaudeError(thrown) ? Effect.fail(toAiError(method)(thrown)) : Effect.die(thrown)
+      }
+    })
+
+  const prepareWith = (
+    options: LanguageModel.ProviderOptions,
+    method: string
+  ): Effect.Effect<Requests.Prepared, AiError.AiError> =>
+    Effect.flatMap(config, (config) => attempt(method, () => Requests.prepare(options, config)))
+
+  const self = yield* LanguageModel.make({
+    codecTransformer: toCodecAnthropic,
+    supportsSystemMessagesInHistory: Effect.map(config, ({ model }) => !Requests.isOld(model)),
+    generateText: Effect.fnUntraced(function*(options) {
+      const method = options.responseFormat.type === "json" ? "generateObject" : "generateText"
+      const { read, request, withPolicy } = yield* prepareWith(options, method)
+      atStart(options.span, request)
+      const message = yield* claude.message(request).pipe(withPolicy, Effect.mapError(toAiError(method)))
+      atEnd(options.span, message)
+      return yield* attempt(method, () => ResponseParts.ofMessage(message, read, now()))
+    }),
+    streamText: (options) =>
+      Stream.unwrap(Effect.map(prepareWith(options, "streamText"), ({ read, request, withPolicy }) => {
+        atStart(options.span, request)
+        const events = Stream.mapError(withPolicy(claude.stream(request)), toAiError("streamText"))
+        const stream = Stream.transformPull(events, (pull) =>
+          Effect.sync(() => {
+            const parts = new StreamParts(read, now)
+            // Not every event is a part: what has none is read on.
+            const next: Pull.Pull<Parts, AiError.AiError> = Effect.flatMap(pull, (events) =>
+              Effect.flatMap(
+                attempt("streamText", () => parts.read(events)),
+                (read) => {
+                  if (events.at(-1)!.type === "message_stop") atEnd(options.span, parts.message)
+                  return isNonEmpty(read) ? Effect.succeed(read) : next
+                }
+              ))
+            return next
+          }))
+        // effect/ai makes this span, and does not make it the parent of what runs in it.
+        return Stream.provideService(stream, Tracer.ParentSpan, options.span)
+      }))
+  })
+  return TracedToolkit.model(self)
+})
+
+type Parts = Arr.NonEmptyArray<Response.StreamPartEncoded>
+
+const isNonEmpty = (parts: Array<Response.StreamPartEncoded>): parts is Parts => parts.length > 0
+
+// -----------------------------------------------------------------------------
+// layers
+// -----------------------------------------------------------------------------
+
+/** Claude as `LanguageModel`. @category layers @since 0.2.0 */
+export const layer = (options: Options): Layer.Layer<LanguageModel.LanguageModel, never, Claude.Claude> =>
+  Layer.effect(LanguageModel.LanguageModel, make(options))
+
+/**
+ * A model by name, to be provided to a program or a step of an `ExecutionPlan`.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const model = (
+  model: ModelId,
+  config?: Omit<ConfigOptions, "model">
+): AiModel.Model<"anthropic", LanguageModel.LanguageModel, Claude.Claude> =>
+  AiModel.make("anthropic", model, layer({ model, config }))
+
+// -----------------------------------------------------------------------------
+// combinators
+// -----------------------------------------------------------------------------
+
+type Configurable = Effect.Effect<unknown, unknown, unknown> | Stream.Stream<unknown, unknown, unknown>
+
+/**
+ * Changes parameters of the calls of an Effect or a Stream, field by field; the nearest wins.
+ *
+ * @category combinators
+ * @since 0.2.0
+ */
+export const withConfigOverride: {
+  (overrides: ConfigOptions): <T extends Configurable>(self: T) => T
+  <T extends Configurable>(self: T, overrides: ConfigOptions): T
+} =
+  ((...args: readonly [ConfigOptions] | readonly [Configurable, ConfigOptions]) =>
+    args.length === 1 ? (self: Configurable) => overridden(self, args[0]) : overridden(args[0], args[1])) as never
+
+const overridden = (self: Configurable, overrides: ConfigOptions): Configurable => {
+  const merge = (context: Context.Context<never>) =>
+    Context.add(context, Config, { ...Context.getOrUndefined(context, Config), ...overrides })
+  // What it needs is in the context that is handed on.
+  return Stream.isStream(self)
+    ? Stream.updateContext(self as Stream.Stream<unknown, unknown>, merge)
+    : Effect.updateContext(self as Effect.Effect<unknown, unknown>, merge)
+}
+
+/**
+ * The `ClaudeError` behind an `AiError`: its typed reason, status, request id, attempts, and what was billed.
+ *
+ * @category errors
+ * @since 0.2.0
+ */
+export const claudeError: (error: unknown) => Option.Option<ClaudeError.ClaudeError> = AiErrors.claudeError
+
+// -----------------------------------------------------------------------------
+// the model's span
+// -----------------------------------------------------------------------------
+
+// The call has a span of its own below, which says all of it. Operation and cost are told there alone, or who adds up
+// what spans say would count a call twice.
+
+const atStart = (span: Tracer.Span, { max_tokens, model }: Claude.MessageRequest): void =>
+  Telemetry.addGenAIAnnotations(span, {
+    provider: { name: "anthropic" },
+    request: { model, ...(max_tokens === undefined ? undefined : { maxTokens: max_tokens }) }
+  })
+
+const atEnd = (span: Tracer.Span, message: Message): void => {
+  const { inputTokens, outputTokens } = Finish.usageOf(message.usage)
+  Telemetry.addGenAIAnnotations(span, {
+    response: {
+      id: message.id,
+      model: message.model,
+      ...(message.stop_reason === null
+        ? undefined
+        : { finishReasons: [Finish.reasonOf(message.stop_reason, false)] })
+    },
+    usage: { inputTokens: inputTokens.total, outputTokens: outputTokens.total }
+  })
+}

@@ -1,0 +1,188 @@
+/**
+ * What the code knows of a prompt: its name, and the variables that it can insert, by a Schema.
+ *
+ * The schema's encoded side is what is inserted, so it also says how a value is written: a date by
+ * `Schema.DateTimeUtcFromString` is inserted as its text. Texts, numbers and booleans are inserted as they are, lists and
+ * objects as JSON, and what is left out or null as nothing.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SchemaAST from "effect/SchemaAST"
+import type { MessagesRequest } from "../request/Request.ts"
+import type { Prompt } from "./PromptDocument.ts"
+import * as PromptError from "./PromptError.ts"
+import * as PromptFailure from "./PromptFailure.ts"
+import type { Template } from "./Template.ts"
+import * as TemplateText from "./TemplateText.ts"
+
+// -----------------------------------------------------------------------------
+// models
+// -----------------------------------------------------------------------------
+
+/** A prompt's name and its variables. @category models @since 0.2.0 */
+export interface AnyDefinition {
+  readonly name: string
+  /** The names that its templates may insert. */
+  readonly variables: ReadonlySet<string>
+}
+
+/** A version that is served. @category models @since 0.2.0 */
+export interface Chosen {
+  readonly version: string
+  /** The request that it makes of texts, which are inserted as they are; it is the caller's own. */
+  readonly fill: (
+    definition: AnyDefinition,
+    texts: ReadonlyMap<string, string>
+  ) => Effect.Effect<MessagesRequest, PromptError.PromptError>
+}
+
+// -----------------------------------------------------------------------------
+// constructors
+// -----------------------------------------------------------------------------
+
+/** The schema of variables: a struct whose encoding needs nothing. @category models @since 0.2.0 */
+export type Variables = Schema.ConstraintCodec<object, object, unknown, never>
+
+/** A definition, and how its values become texts. @internal */
+export const make = <S extends Variables>(
+  name: string,
+  variables: S
+): AnyDefinition & {
+  readonly texts: (
+    values: S["Type"],
+    version: string
+  ) => Effect.Effect<ReadonlyMap<string, string>, PromptError.PromptError>
+} => {
+  const names = namesOf(name, variables)
+  const encode = Schema.encodeUnknownEffect(variables)
+  return {
+    name,
+    variables: names,
+    texts: Effect.fnUntraced(function*(values, version) {
+      const where = { prompt: name, version }
+      const encoded = yield* Effect.mapError(encode(values), (error) => {
+        const { message, path } = PromptFailure.firstIssue(error.issue)
+        return invalidValue(where, path, `${message}.`)
+      })
+      const texts = new Map<string, string>()
+      for (const variable of names) {
+        const text = textOf(Reflect.get(encoded, variable))
+        if (text === undefined) {
+          return yield* invalidValue(
+            where,
+            [variable],
+            "Expected a text, a finite number, a boolean, or JSON of these."
+          )
+        }
+        texts.set(variable, text)
+      }
+      return texts
+    })
+  }
+}
+
+/** A version of a prompt, to be filled. @internal */
+export const chosen = (prompt: Prompt, version: string, template: Template): Chosen => ({
+  version,
+  fill: (definition, texts) =>
+    Effect.suspend(() => {
+      const wrong = misfit(definition, prompt, version)
+      if (wrong !== undefined) return Effect.fail(wrong)
+      const request = template.render(texts)
+      return "empty" in request
+        ? invalidValue(
+          { prompt: prompt.name, version, key: PromptFailure.keyOf(request.empty) },
+          [],
+          "These values leave the text empty, which the API refuses. Give a value, or a text around the placeholder."
+        )
+        : Effect.succeed(request)
+    })
+})
+
+// -----------------------------------------------------------------------------
+// checks
+// -----------------------------------------------------------------------------
+
+/** Why a version cannot be served: it is malformed, or inserts what its definition has no variable for. @internal */
+export const misfit = (
+  definition: AnyDefinition | undefined,
+  prompt: Pick<Prompt, "versions" | "where">,
+  version: string
+): PromptError.PromptError | undefined => {
+  const template = prompt.versions.get(version)
+  if (template === undefined || template instanceof PromptError.PromptError) return template
+  if (definition === undefined) return undefined
+  for (const [variable, path] of template.variables) {
+    if (definition.variables.has(variable)) continue
+    return PromptFailure.make(
+      new PromptError.UnknownVariable({ variable }),
+      prompt.where(["versions", version, ...path]),
+      `{{${variable}}} is no variable of this prompt; there are ${PromptFailure.listed(definition.variables)}. ` +
+        `Correct it, or add it to Prompts.define(${PromptFailure.show(definition.name)}, …).`
+    )
+  }
+  return undefined
+}
+
+/** The versions that are served, to all or to some. @internal */
+export const released = (prompt: Pick<Prompt, "latest" | "weights">): ReadonlySet<string> =>
+  new Set([prompt.latest, ...prompt.weights.flatMap(([version, weight]) => weight > 0 ? [version] : [])])
+
+// -----------------------------------------------------------------------------
+// private
+// -----------------------------------------------------------------------------
+
+const namesOf = (name: string, variables: Variables): ReadonlySet<string> => {
+  const ast = SchemaAST.toEncoded(variables.ast)
+  if (ast._tag !== "Objects" || ast.indexSignatures.length > 0) {
+    throw new RangeError(
+      `Prompts.define: variables of ${
+        PromptFailure.show(name)
+      } are no Schema.Struct; expected one with a field for each variable.`
+    )
+  }
+  const names = ast.propertySignatures.map((property) => String(property.name))
+  for (const variable of names) {
+    if (TemplateText.isName(variable)) continue
+    throw new RangeError(
+      `Prompts.define: variables of ${PromptFailure.show(name)} has ${
+        PromptFailure.show(variable)
+      }, which no template can ` +
+        "insert; expected letters, digits and _."
+    )
+  }
+  return new Set(names)
+}
+
+const textOf = (value: unknown): string | undefined => {
+  switch (typeof value) {
+    case "string":
+      return value
+    case "number":
+      return Number.isFinite(value) ? String(value) : undefined
+    case "boolean":
+    case "bigint":
+      return String(value)
+    case "undefined":
+      return ""
+    case "object":
+      return value === null ? "" : jsonOf(value)
+    default:
+      return undefined
+  }
+}
+
+const jsonOf = (value: object): string | undefined => {
+  try {
+    return JSON.stringify(value)
+  } catch {
+    return undefined
+  }
+}
+
+const invalidValue = (where: PromptFailure.Where, path: ReadonlyArray<PropertyKey>, text: string) =>
+  PromptFailure.make(
+    new PromptError.InvalidValue(path.length === 0 ? {} : { variable: String(path[0]) }),
+    { ...where, ...(path.length === 0 ? undefined : { key: PromptFailure.keyOf(path) }) },
+    text
+  )

@@ -1,0 +1,148 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Option, Schema } from "effect"
+import { RetryPolicy } from "effect-claude"
+import { Answer } from "effect-claude/testing"
+import { LanguageModel, Prompt, Tool, Toolkit } from "effect/ai"
+import * as ClaudeLanguageModel from "../../src/ai/ClaudeLanguageModel.ts"
+import { blocks, bodies, lastBody, layerOf } from "./support.ts"
+
+class Person extends Schema.Class<Person>("acme/domain/Person")({
+  name: Schema.NonEmptyString,
+  age: Schema.optionalKey(Schema.Int),
+  pet: Schema.Union([
+    Schema.TaggedStruct("Cat", { lives: Schema.Int }),
+    Schema.TaggedStruct("Dog", { tricks: Schema.Array(Schema.String) })
+  ])
+}) {}
+
+const ada = { name: "Ada", age: null, pet: { _tag: "Cat", lives: 9 } }
+const use = (name: string, input: unknown) => ({ type: "tool_use", id: "t1", name, input })
+
+describe("objects", () => {
+  it.effect("come in the format of their schema, where the model has structured output", () =>
+    Effect.gen(function*() {
+      const { finishReason, value } = yield* LanguageModel.generateObject({ prompt: "Who?", schema: Person })
+      assert.deepStrictEqual(value, new Person({ name: "Ada", pet: { _tag: "Cat", lives: 9 } }))
+      assert.strictEqual(finishReason, "stop")
+      const body = yield* lastBody
+      assert.strictEqual(body.output_config.format.type, "json_schema")
+      assert.strictEqual(body.output_config.effort, "low")
+      assert.sameMembers(body.output_config.format.schema.required, ["name", "age", "pet"])
+      assert.notProperty(body, "tools")
+    }).pipe(Effect.provide(layerOf([Answer.json(ada)], { output_config: { effort: "low" } }))))
+
+  it.effect("come as the call of a tool, where it has not; what is said beside it is no part of them", () =>
+    Effect.gen(function*() {
+      const response = yield* LanguageModel.generateObject({ prompt: "Who?", schema: Person })
+      assert.strictEqual(response.value.name, "Ada")
+      assert.strictEqual(response.finishReason, "stop")
+      const body = yield* lastBody
+      assert.notProperty(body, "output_config")
+      assert.deepStrictEqual(body.tool_choice, {
+        type: "tool",
+        name: "acme_domain_Person",
+        disable_parallel_tool_use: true
+      })
+      assert.deepStrictEqual(body.tools.map(({ name }: { name: string }) => name), ["acme_domain_Person"])
+      // And the conversation goes on from it.
+      yield* LanguageModel.generateText({
+        prompt: Prompt.concat(Prompt.make("Who?"), Prompt.fromResponseParts(response.content))
+      })
+      assert.deepStrictEqual((yield* lastBody).messages[1].content, [
+        { type: "text", text: "Here it is:", citations: null },
+        { type: "text", text: JSON.stringify(ada) }
+      ])
+    }).pipe(
+      Effect.provide(layerOf(
+        [blocks([{ type: "text", text: "Here it is:" }, use("acme_domain_Person", ada)]), Answer.hello],
+        {},
+        {},
+        "claude-sonnet-4-20250514"
+      ))
+    ))
+
+  for (
+    const [model, isNative] of [
+      ["claude-3-7-sonnet-20250219", false],
+      ["claude-3-5-haiku-latest", false],
+      ["claude-opus-4-0", false],
+      ["claude-sonnet-4-20250514", false],
+      ["us.anthropic.claude-sonnet-4-20250514-v1:0", false],
+      ["claude-sonnet-4@20250514", false],
+      ["claude-opus-4-1-20250805", true],
+      ["claude-sonnet-4-5-20250929", true],
+      ["claude-haiku-4-5", true],
+      ["claude-opus-5-5", true],
+      ["claude-fable-5-2", true]
+    ] as const
+  ) {
+    it.effect(`of ${model} come ${isNative ? "in their format" : "as a call"}`, () =>
+      Effect.gen(function*() {
+        yield* Effect.exit(LanguageModel.generateObject({ prompt: "Who?", schema: Person }))
+        assert.strictEqual((yield* lastBody).output_config !== undefined, isNative)
+      }).pipe(Effect.provide(layerOf([Answer.json(ada)], {}, {}, model))))
+  }
+
+  it.effect("may be asked for beside tools", () => {
+    const toolkit = Toolkit.make(Tool.make("look", { success: Schema.String }))
+    return Effect.gen(function*() {
+      const { value } = yield* LanguageModel.generateObject({ prompt: "Who?", schema: Person, toolkit })
+      assert.strictEqual(value.name, "Ada")
+      const body = yield* lastBody
+      assert.strictEqual(body.tools[0].name, "look")
+      assert.deepStrictEqual(body.tools[0].input_schema, { type: "object", additionalProperties: false })
+      assert.property(body.output_config, "format")
+    }).pipe(Effect.provide([toolkit.toLayer({ look: () => Effect.succeed("x") }), layerOf([Answer.json(ada)])]))
+  })
+
+  it.effect("that do not fit are StructuredOutputError with what came", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(LanguageModel.generateObject({ prompt: "Who?", schema: Person }))
+      assert(error.reason._tag === "StructuredOutputError")
+      assert.strictEqual(error.reason.responseText, "{\"name\":\"\"}")
+    }).pipe(Effect.provide(layerOf([Answer.json({ name: "" })]))))
+
+  it.effect("of a recursive schema are refused before anything is sent, with the path", () =>
+    Effect.gen(function*() {
+      interface Tree {
+        readonly value: number
+        readonly children: ReadonlyArray<Tree>
+      }
+      const Tree = Schema.Struct({
+        value: Schema.Finite,
+        children: Schema.Array(Schema.suspend((): Schema.Codec<Tree> => Tree))
+      })
+      const error = yield* Effect.flip(
+        LanguageModel.generateObject({ prompt: "Grow", schema: Schema.Struct({ tree: Tree }), objectName: "forest" })
+      )
+      assert(error.reason._tag === "UnsupportedSchemaError")
+      assert.include(error.message, "\"forest\"")
+      assert.include(error.message, "recursive at tree.children[]")
+      assert.isFalse(error.isRetryable)
+      assert.deepStrictEqual(yield* bodies, [])
+    }).pipe(Effect.provide(layerOf([Answer.hello]))))
+
+  it.effect("fail as any other call does", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(LanguageModel.generateObject({ prompt: "Who?", schema: Person }))
+      assert.strictEqual(error.method, "generateObject")
+      assert.isTrue(Option.isSome(ClaudeLanguageModel.claudeError(error)))
+    }).pipe(Effect.provide(layerOf([Answer.error(500)], {}, { retry: RetryPolicy.none }))))
+})
+
+describe("overrides", () => {
+  it.effect("hold for the calls within, and the nearest wins", () =>
+    Effect.gen(function*() {
+      const ask = LanguageModel.generateText({ prompt: "Hi" })
+      yield* ask
+      yield* ask.pipe(
+        ClaudeLanguageModel.withConfigOverride({ max_tokens: 3 }),
+        ClaudeLanguageModel.withConfigOverride({ max_tokens: 2, service_tier: "auto" })
+      )
+      yield* ClaudeLanguageModel.withConfigOverride(ask, { model: "claude-haiku-5-5" })
+      assert.deepStrictEqual(
+        (yield* bodies).map(({ max_tokens, model, service_tier }) => [model, max_tokens, service_tier]),
+        [["claude-opus-5-5", 1, undefined], ["claude-opus-5-5", 3, "auto"], ["claude-haiku-5-5", 1, undefined]]
+      )
+    }).pipe(Effect.provide(layerOf([Answer.hello], { max_tokens: 1 }))))
+})

@@ -1,0 +1,493 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { Answer } from "effect-claude/testing"
+import { LanguageModel, Prompt, Tool } from "effect/ai"
+import * as PromptBlocks from "../../src/ai/PromptBlocks.ts"
+import { type Json, lastBody, layerOf, sentHeaders } from "./support.ts"
+
+const names = new Tool.NameMapper<ReadonlyArray<Tool.Any>>([])
+/** As it is on the wire. */
+interface Sent {
+  readonly system: ReadonlyArray<unknown> | undefined
+  readonly messages: ReadonlyArray<{ readonly role: string; readonly content: ReadonlyArray<Json> }>
+}
+const request = (messages: Iterable<Prompt.MessageEncoded>) =>
+  PromptBlocks.fromPrompt(Prompt.make(messages), names) as unknown as Sent
+const content = (message: Prompt.MessageEncoded) => request([message]).messages[0]!.content
+
+const cacheControl = { type: "ephemeral", ttl: "1h" } as const
+const cached = { anthropic: { cacheControl } }
+const png = "iVBORw0KGgo="
+
+describe("system messages", () => {
+  it("that come first are the system prompt, each a block of its own; later ones stay where they are", () => {
+    const { messages, system } = request([
+      { role: "system", content: "One.", options: cached },
+      { role: "system", content: "Two. " },
+      { role: "user", content: "Hi" },
+      { role: "system", content: "Three." },
+      { role: "assistant", content: "Yes " },
+      { role: "user", content: "Go" }
+    ])
+    assert.deepStrictEqual(system, [
+      { type: "text", text: "One.", cache_control: cacheControl },
+      { type: "text", text: "Two. " }
+    ])
+    assert.deepStrictEqual(messages, [
+      { role: "user", content: [{ type: "text", text: "Hi" }] },
+      { role: "system", content: [{ type: "text", text: "Three." }] },
+      { role: "assistant", content: [{ type: "text", text: "Yes " }] },
+      { role: "user", content: [{ type: "text", text: "Go" }] }
+    ])
+  })
+})
+
+describe("turns", () => {
+  it("are one where messages of a side follow each other, results first, and nothing is trimmed", () => {
+    const { messages } = request([
+      { role: "user", content: "  a\n" },
+      { role: "user", content: " b " },
+      { role: "assistant", content: [{ type: "text", text: "c  \n" }] },
+      {
+        role: "assistant",
+        content: [{ type: "tool-call", id: "t1", name: "f", params: { x: 1 } }, {
+          type: "tool-call",
+          id: "t2",
+          name: "f",
+          params: {}
+        }]
+      },
+      { role: "user", content: "and" },
+      { role: "tool", content: [{ type: "tool-result", id: "t1", name: "f", isFailure: false, result: " r " }] },
+      { role: "tool", content: [{ type: "tool-result", id: "t2", name: "f", isFailure: true, result: { no: 1 } }] },
+      { role: "assistant", content: "last \n" }
+    ])
+    assert.deepStrictEqual(messages, [
+      { role: "user", content: [{ type: "text", text: "  a\n" }, { type: "text", text: " b " }] },
+      {
+        role: "assistant",
+        content: [
+          { type: "text", text: "c  \n" },
+          { type: "tool_use", id: "t1", name: "f", input: { x: 1 } },
+          { type: "tool_use", id: "t2", name: "f", input: {} }
+        ]
+      },
+      {
+        role: "user",
+        content: [
+          { type: "tool_result", tool_use_id: "t1", content: " r " },
+          { type: "tool_result", tool_use_id: "t2", content: "{\"no\":1}", is_error: true },
+          { type: "text", text: "and" }
+        ]
+      },
+      { role: "assistant", content: [{ type: "text", text: "last \n" }] }
+    ])
+  })
+
+  it("answer a call that an interruption left without one", () => {
+    const call = { role: "assistant", content: [{ type: "tool-call", id: "t1", name: "f", params: {} }] } as const
+    const answered = {
+      type: "tool_result",
+      tool_use_id: "t1",
+      content: "The call was interrupted before the tool had answered.",
+      is_error: true
+    }
+    const hi = { role: "user", content: "Hi" } as const
+    assert.deepStrictEqual(request([hi, call, hi]).messages[2]!.content, [answered, { type: "text", text: "Hi" }])
+    assert.deepStrictEqual(request([hi, call]).messages[2], { role: "user", content: [answered] })
+  })
+
+  it("leave out what the API refuses: empty texts, thoughts that nobody signed, approvals, what others ran", () => {
+    const { messages } = request([
+      { role: "user", content: [{ type: "text", text: "" }, { type: "text", text: "Hi" }] },
+      {
+        role: "assistant",
+        content: [
+          { type: "reasoning", text: "of another model" },
+          { type: "text", text: "\n" },
+          { type: "text", text: "So" },
+          { type: "tool-approval-request", approvalId: "a", toolCallId: "t" },
+          { type: "tool-call", id: "ws_1", name: "OpenAiWebSearch", params: {}, providerExecuted: true },
+          {
+            type: "tool-result",
+            id: "ws_1",
+            name: "OpenAiWebSearch",
+            isFailure: false,
+            result: {},
+            providerExecuted: true
+          }
+        ]
+      }
+    ])
+    assert.deepStrictEqual(messages, [
+      { role: "user", content: [{ type: "text", text: "Hi" }] },
+      { role: "assistant", content: [{ type: "text", text: "So" }] }
+    ])
+  })
+})
+
+describe("cache breakpoints", () => {
+  const text = { type: "text", text: "t", options: cached } as const
+  it("are on every block that takes one", () => {
+    assert.deepStrictEqual(content({ role: "user", content: [text] }), [
+      { type: "text", text: "t", cache_control: cacheControl }
+    ])
+    assert.deepStrictEqual(
+      content({
+        role: "user",
+        content: [
+          { type: "file", mediaType: "image/png", data: png, options: cached },
+          { type: "file", mediaType: "application/pdf", data: "JVBERg==", options: cached },
+          { type: "file", mediaType: "text/plain", data: "x", options: cached },
+          {
+            type: "file",
+            mediaType: "application/zip",
+            data: "",
+            options: { anthropic: { fileId: "file_1", cacheControl } }
+          }
+        ]
+      }).map(({ cache_control, type }) => [type, cache_control]),
+      [["image", cacheControl], ["document", cacheControl], ["document", cacheControl], [
+        "container_upload",
+        cacheControl
+      ]]
+    )
+    const block = { type: "server_tool_use", id: "s", name: "web_search", input: {} }
+    const assistant = request([
+      { role: "user", content: "Hi" },
+      {
+        role: "assistant",
+        content: [
+          text,
+          { type: "tool-call", id: "t", name: "f", params: {}, options: cached },
+          {
+            type: "tool-call",
+            id: "s",
+            name: "w",
+            params: {},
+            providerExecuted: true,
+            options: { anthropic: { block, cacheControl } }
+          },
+          {
+            type: "reasoning",
+            text: "r",
+            options: { anthropic: { info: { type: "thinking", signature: "s" }, cacheControl } }
+          }
+        ]
+      },
+      {
+        role: "tool",
+        content: [{ type: "tool-result", id: "t", name: "f", isFailure: false, result: 1, options: cached }]
+      }
+    ])
+    assert.deepStrictEqual(assistant.messages[1]!.content, [
+      { type: "text", text: "t", cache_control: cacheControl },
+      { type: "tool_use", id: "t", name: "f", input: {}, cache_control: cacheControl },
+      { ...block, cache_control: cacheControl },
+      { type: "thinking", thinking: "r", signature: "s" }
+    ])
+    assert.deepStrictEqual(assistant.messages[2]!.content, [
+      { type: "tool_result", tool_use_id: "t", content: "1", cache_control: cacheControl }
+    ])
+  })
+
+  it("of a message are on the last of its blocks that takes one, where that has none of its own", () => {
+    const other = { type: "ephemeral" } as const
+    assert.deepStrictEqual(
+      content({
+        role: "assistant",
+        options: cached,
+        content: [
+          { type: "text", text: "a" },
+          { type: "text", text: "b" },
+          { type: "reasoning", text: "r", options: { anthropic: { info: { type: "thinking", signature: "s" } } } }
+        ]
+      }),
+      [
+        { type: "text", text: "a" },
+        { type: "text", text: "b", cache_control: cacheControl },
+        { type: "thinking", thinking: "r", signature: "s" }
+      ]
+    )
+    assert.deepStrictEqual(
+      content({
+        role: "user",
+        options: cached,
+        content: [{ type: "text", text: "a", options: { anthropic: { cacheControl: other } } }]
+      }),
+      [{ type: "text", text: "a", cache_control: other }]
+    )
+    const { messages } = request([
+      { role: "assistant", content: [{ type: "tool-call", id: "t", name: "f", params: {} }] },
+      {
+        role: "tool",
+        options: cached,
+        content: [{ type: "tool-result", id: "t", name: "f", isFailure: false, result: "r" }]
+      }
+    ])
+    assert.deepStrictEqual(messages[1]!.content, [
+      { type: "tool_result", tool_use_id: "t", content: "r", cache_control: cacheControl }
+    ])
+  })
+})
+
+describe("tool results", () => {
+  const result = (fields: object) => {
+    const { messages } = request([
+      { role: "assistant", content: [{ type: "tool-call", id: "t", name: "f", params: {} }] },
+      {
+        role: "tool",
+        content: [{ type: "tool-result", id: "t", name: "f", isFailure: false, result: null, ...fields }]
+      }
+    ])
+    const [block] = messages[1]!.content
+    return block.is_error === undefined ? block.content : [block.content, block.is_error]
+  }
+  const image = { type: "image", source: { type: "base64", media_type: "image/png", data: png } }
+
+  it("are texts as they are, blocks as they are, and all else as JSON", () => {
+    assert.strictEqual(result({ result: " as is " }), " as is ")
+    assert.strictEqual(result({ result: { a: [1, null] } }), "{\"a\":[1,null]}")
+    assert.strictEqual(result({ result: [] }), "[]")
+    assert.strictEqual(result({ result: null }), "null")
+    assert.isUndefined(result({ result: undefined }))
+    assert.deepStrictEqual(result({ result: [{ type: "text", text: "see" }, image] }), [
+      { type: "text", text: "see" },
+      image
+    ])
+    assert.strictEqual(result({ result: [{ type: "text" }] }), "[{\"type\":\"text\"}]")
+    assert.deepStrictEqual(result({ result: [{ type: "tool_reference", tool_name: "x" }] }), [
+      { type: "tool_reference", tool_name: "x" }
+    ])
+  })
+
+  it("show the model what the tool made for it", () => {
+    assert.deepStrictEqual(
+      result({
+        result: { id: 1 },
+        modelOutput: [
+          { type: "text", text: "the screen" },
+          { type: "file", mediaType: "image/png", data: png },
+          { type: "file", mediaType: "application/pdf", data: "JVBERg==", fileName: "a.pdf" }
+        ]
+      }),
+      [
+        { type: "text", text: "the screen" },
+        image,
+        {
+          type: "document",
+          source: { type: "base64", media_type: "application/pdf", data: "JVBERg==" },
+          title: "a.pdf"
+        }
+      ]
+    )
+  })
+
+  it("that are failures say so, and say something", () => {
+    assert.deepStrictEqual(result({ isFailure: true, result: "no" }), ["no", true])
+    assert.deepStrictEqual(result({ isFailure: true, result: "" }), ["The tool failed, and did not say why.", true])
+  })
+})
+
+describe("files", () => {
+  const file = (part: Omit<Prompt.FilePartEncoded, "type">) =>
+    content({ role: "user", content: [{ type: "file", ...part }] })[0]
+  const bytes = new Uint8Array([0x89, 0x50, 0x4e, 0x47])
+
+  it("are images by bytes, base64, data URL, address and id", () => {
+    const image = (source: object) => ({ type: "image", source })
+    const base64 = (media_type: string, data: string) => image({ type: "base64", media_type, data })
+    assert.deepStrictEqual(file({ mediaType: "image/png", data: bytes }), base64("image/png", "iVBORw=="))
+    assert.deepStrictEqual(file({ mediaType: "image/*", data: bytes }), base64("image/png", "iVBORw=="))
+    assert.deepStrictEqual(file({ mediaType: "image/jpg", data: "/9j/4A==" }), base64("image/jpeg", "/9j/4A=="))
+    assert.deepStrictEqual(
+      file({ mediaType: "image/webp", data: "data:image/webp;base64,UklGRg==" }),
+      base64("image/webp", "UklGRg==")
+    )
+    const url = image({ type: "url", url: "https://a.invalid/i.gif" })
+    assert.deepStrictEqual(file({ mediaType: "image/gif", data: "https://a.invalid/i.gif" }), url)
+    assert.deepStrictEqual(file({ mediaType: "image/gif", data: new URL("https://a.invalid/i.gif") }), url)
+    assert.deepStrictEqual(
+      file({ mediaType: "image/png", data: "", options: { anthropic: { fileId: "file_1" } } }),
+      image({ type: "file", file_id: "file_1" })
+    )
+  })
+
+  it("are PDFs and texts, with a title, context and citations", () => {
+    assert.deepStrictEqual(
+      file({
+        mediaType: "application/pdf",
+        data: new URL("https://a.invalid/a.pdf"),
+        fileName: "a.pdf",
+        options: { anthropic: { documentTitle: "A", documentContext: "C", citations: { enabled: true } } }
+      }),
+      {
+        type: "document",
+        source: { type: "url", url: "https://a.invalid/a.pdf" },
+        title: "A",
+        context: "C",
+        citations: { enabled: true }
+      }
+    )
+    const text = (data: string) => ({ type: "document", source: { type: "text", media_type: "text/plain", data } })
+    assert.deepStrictEqual(file({ mediaType: "text/markdown; charset=utf-8", data: "# naïve" }), text("# naïve"))
+    assert.deepStrictEqual(file({ mediaType: "text/plain", data: new TextEncoder().encode("ü") }), text("ü"))
+    assert.deepStrictEqual(file({ mediaType: "application/json", data: "data:application/json,%7B%7D" }), text("{}"))
+    assert.deepStrictEqual(file({ mediaType: "text/plain", data: "data:text/plain;base64,w7w=" }), text("ü"))
+    assert.deepStrictEqual(
+      file({ mediaType: "application/pdf", data: "", fileName: "b", options: { anthropic: { fileId: "file_2" } } }),
+      { type: "document", source: { type: "file", file_id: "file_2" }, title: "b" }
+    )
+  })
+
+  it.effect("of a kind that no message takes are refused before anything is sent", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(LanguageModel.generateText({
+        prompt: [{ role: "user", content: [{ type: "file", mediaType: "audio/mpeg", data: "", fileName: "a.mp3" }] }]
+      }))
+      assert.strictEqual(error.reason._tag, "InvalidUserInputError")
+      assert.include(error.message, "\"a.mp3\" is audio/mpeg")
+    }).pipe(Effect.provide(layerOf([Answer.hello]))))
+})
+
+describe("blocks", () => {
+  it("that no part has words for are sent as they are, by either side", () => {
+    const block = { type: "search_result", source: "s", title: "t", content: [{ type: "text", text: "x" }] }
+    assert.deepStrictEqual(
+      content({ role: "user", content: [{ type: "text", text: "", options: { anthropic: { block } } }] }),
+      [block]
+    )
+    const compaction = { type: "compaction", content: "So far.", encrypted_content: null }
+    assert.deepStrictEqual(
+      content({
+        role: "assistant",
+        content: [{ type: "text", text: "", options: { anthropic: { block: compaction } } }]
+      }),
+      [compaction]
+    )
+  })
+
+  it("are left where their text was changed since", () => {
+    const block = { type: "text", text: "before", shine: 1 }
+    assert.deepStrictEqual(
+      content({ role: "assistant", content: [{ type: "text", text: "after", options: { anthropic: { block } } }] }),
+      [{ type: "text", text: "after" }]
+    )
+  })
+
+  it("are made again for what another provider has stored without them", () => {
+    const { messages } = request([
+      { role: "user", content: "Hi" },
+      {
+        role: "assistant",
+        content: [
+          { type: "tool-call", id: "1", name: "web_search", params: { query: "q" }, providerExecuted: true },
+          { type: "tool-result", id: "1", name: "web_search", isFailure: false, result: [], providerExecuted: true },
+          {
+            type: "tool-call",
+            id: "2",
+            name: "code_execution",
+            params: { type: "bash_code_execution", command: "ls" },
+            providerExecuted: true
+          },
+          {
+            type: "tool-result",
+            id: "2",
+            name: "code_execution",
+            isFailure: false,
+            result: { type: "bash_code_execution_result", stdout: "" },
+            providerExecuted: true
+          },
+          {
+            type: "tool-call",
+            id: "3",
+            name: "echo",
+            params: {},
+            providerExecuted: true,
+            options: { anthropic: { mcp_tool: { server: "far" } } }
+          },
+          {
+            type: "tool-call",
+            id: "4",
+            name: "f",
+            params: {},
+            options: { anthropic: { caller: { type: "code_execution_20250825", toolId: "2" } } }
+          }
+        ]
+      },
+      {
+        role: "tool",
+        content: [
+          {
+            type: "tool-result",
+            id: "3",
+            name: "echo",
+            isFailure: false,
+            result: "e",
+            options: { anthropic: { mcp_tool: { server: "far" } } }
+          },
+          { type: "tool-result", id: "4", name: "f", isFailure: false, result: "r" }
+        ]
+      }
+    ])
+    assert.deepStrictEqual(messages.slice(1), [
+      {
+        role: "assistant",
+        content: [
+          { type: "server_tool_use", id: "1", name: "web_search", input: { query: "q" } },
+          { type: "web_search_tool_result", tool_use_id: "1", content: [] },
+          { type: "server_tool_use", id: "2", name: "bash_code_execution", input: { command: "ls" } },
+          {
+            type: "bash_code_execution_tool_result",
+            tool_use_id: "2",
+            content: { type: "bash_code_execution_result", stdout: "" }
+          },
+          { type: "mcp_tool_use", id: "3", name: "echo", input: {}, server_name: "far" },
+          {
+            type: "tool_use",
+            id: "4",
+            name: "f",
+            input: {},
+            caller: { type: "code_execution_20250825", tool_id: "2" }
+          },
+          { type: "mcp_tool_result", tool_use_id: "3", is_error: false, content: "e" }
+        ]
+      },
+      { role: "user", content: [{ type: "tool_result", tool_use_id: "4", content: "r" }] }
+    ])
+  })
+})
+
+describe("parameters", () => {
+  it.effect("are the API's own; betas go with what needs them, and the nearest wins", () =>
+    Effect.gen(function*() {
+      yield* LanguageModel.generateText({ prompt: "Hi" })
+      const body = yield* lastBody
+      assert.deepInclude(body, {
+        max_tokens: 99,
+        thinking: { type: "adaptive" },
+        output_config: { effort: "high" },
+        service_tier: "auto",
+        speed: "fast",
+        container: "cont_1",
+        metadata: { user_id: "u" },
+        mcp_servers: [{ type: "url", name: "far", url: "https://far.invalid" }],
+        tools: [{ type: "mcp_toolset", mcp_server_name: "far" }]
+      })
+      assert.notProperty(body, "tool_choice")
+      assert.notProperty(body, "betas")
+      const [headers] = yield* sentHeaders
+      assert.strictEqual(headers!["anthropic-beta"], "context-management-2025-06-27,mcp-client-2025-11-20,mine-2026")
+    }).pipe(Effect.provide(layerOf([Answer.hello], {
+      max_tokens: 99,
+      thinking: { type: "adaptive" },
+      output_config: { effort: "high" },
+      service_tier: "auto",
+      speed: "fast",
+      container: "cont_1",
+      metadata: { user_id: "u" },
+      context_management: { edits: [] },
+      mcp_servers: [{ type: "url", name: "far", url: "https://far.invalid" }],
+      betas: ["mine-2026"]
+    }))))
+})

@@ -1,0 +1,314 @@
+import { NodeServices } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, FileSystem, Layer, Logger, Metric, Path, References, Schedule, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import type { PromptError } from "../../src/prompts/index.ts"
+import { Prompts } from "../../src/prompts/index.ts"
+import { denied, type Files, filesLayer, gone, lastText } from "./support.ts"
+
+const Welcome = Prompts.define("welcome", { variables: Schema.Struct({ name: Schema.String }) })
+
+const served = Effect.map(Welcome.render({ name: "Ann" }), lastText)
+
+/** A file of one prompt that says a text, behind the others that are given. */
+const file = (text: string, name = "welcome") =>
+  `${name}:\n  versions:\n    1:\n      prompt: ${JSON.stringify(text)}\n`
+
+/** What is logged. */
+const logs = () => {
+  const told: Array<string> = []
+  const logger = Logger.make<unknown, void>(({ fiber, logLevel, message }) => {
+    const annotations = fiber.getRef(References.CurrentLogAnnotations)
+    told.push([logLevel, ...[message].flat(), ...Object.values(annotations)].join(" "))
+  })
+  return { told, layer: Logger.layer([logger]) }
+}
+
+/** How often prompts were reloaded, by outcome. */
+const counts = Effect.map(Metric.snapshot, (snapshots) =>
+  Object.fromEntries(
+    snapshots.filter(({ id }) => id === "claude.prompts.reloads").map((snapshot) => [
+      snapshot.attributes?.["claude.prompts.outcome"],
+      (snapshot.state as { readonly count: number }).count
+    ])
+  ))
+
+/** One look at the files, and the moment after which what changed is read again. */
+const look = TestClock.adjust("5 seconds").pipe(Effect.andThen(TestClock.adjust("100 millis")))
+
+const over = (
+  files: Files,
+  options: Partial<Prompts.FileOptions> = {}
+): Layer.Layer<Prompts.Prompts, PromptError.PromptError> =>
+  Prompts.layerFiles({ path: "p", ...options }).pipe(Layer.provide(filesLayer(files)), Layer.fresh)
+
+const withFiles = <A, E>(
+  initial: Record<string, string>,
+  run: (files: Files, told: Array<string>) => Effect.Effect<A, E, Prompts.Prompts>,
+  options?: Partial<Prompts.FileOptions>
+) =>
+  Effect.suspend(() => {
+    const files: Files = new Map(Object.entries(initial))
+    const { layer, told } = logs()
+    return run(files, told).pipe(
+      Effect.provide(over(files, options).pipe(Layer.provideMerge(layer))),
+      Effect.provideService(Metric.MetricRegistry, new Map())
+    )
+  })
+
+describe("files that change", () => {
+  it.effect("are served as they are by now, without a new deploy", () =>
+    withFiles({ "p/a.yaml": file("one") }, (files, told) =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* served, "one")
+        files.set("p/a.yaml", file("two {{name}}"))
+        assert.strictEqual(yield* served, "one")
+        yield* look
+        assert.strictEqual(yield* served, "two Ann")
+        files.set("p/b.json", "{ \"b\": { \"versions\": { \"1\": { \"prompt\": \"b\" } } } }")
+        yield* look
+        assert.deepStrictEqual((yield* Prompts.list).map(({ name }) => name), ["welcome", "b"])
+        files.delete("p/b.json")
+        yield* look
+        assert.deepStrictEqual((yield* Prompts.list).map(({ name }) => name), ["welcome"])
+        yield* look
+        assert.deepStrictEqual(told, [
+          "Info claude.prompts.changed welcome",
+          "Info claude.prompts.changed b",
+          "Info claude.prompts.changed b"
+        ])
+        assert.deepStrictEqual(yield* counts, { changed: 3 })
+      })))
+
+  it.effect("roll back at once where they are looked at now", () =>
+    withFiles({
+      "p/a.yaml": "welcome:\n  latest: 2\n  versions:\n    1: { prompt: one }\n    2: { prompt: two }"
+    }, (files) =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* served, "two")
+        files.set("p/a.yaml", "welcome:\n  latest: 1\n  versions:\n    1: { prompt: one }\n    2: { prompt: two }")
+        yield* Prompts.reload
+        assert.strictEqual(yield* served, "one")
+      })))
+
+  it.effect("keep their last good prompts while they are wrong, are told of once, and counted each time", () =>
+    withFiles({ "p/a.yaml": file("one"), "p/b.yaml": file("b", "b") }, (files, told) =>
+      Effect.gen(function*() {
+        files.set("p/a.yaml", file("broken {{nmae}}"))
+        files.set("p/b.yaml", file("new b", "b"))
+        for (let n = 0; n < 4; n++) yield* look
+        assert.strictEqual(yield* served, "one")
+        assert.strictEqual(lastText(yield* B.render({})), "new b")
+        assert.lengthOf(told, 2)
+        assert.strictEqual(told[0], "Info claude.prompts.changed b")
+        assert.include(told[1], "Warn claude.prompts.refused UnknownVariable p/a.yaml:4, prompt \"welcome\"")
+        assert.deepStrictEqual(yield* counts, { changed: 1, refused: 4 })
+        const error = yield* Effect.flip(Prompts.reload)
+        assert.strictEqual(error.reason._tag, "UnknownVariable")
+        // Another mistake is told, and so is the same one after it was mended.
+        files.set("p/a.yaml", "welcome: [")
+        yield* look
+        assert.include(told[2], "Warn claude.prompts.refused Malformed p/a.yaml")
+        files.set("p/a.yaml", file("mended"))
+        yield* look
+        assert.strictEqual(yield* served, "mended")
+        files.set("p/a.yaml", "welcome: [")
+        yield* look
+        assert.lengthOf(told.filter((line) => line.includes("Malformed")), 2)
+        assert.strictEqual(yield* served, "mended")
+      }), { prompts: [Welcome] }))
+
+  it.effect("that are written still are left for the next look", () =>
+    withFiles({ "p/a.yaml": file("one") }, (files, told) =>
+      Effect.gen(function*() {
+        // Half a file is a whole YAML.
+        files.set("p/a.yaml", file("half"))
+        yield* TestClock.adjust("5 seconds")
+        files.set("p/a.yaml", `${file("half")}${file("rest", "rest")}`)
+        yield* TestClock.adjust("100 millis")
+        assert.strictEqual(yield* served, "one")
+        yield* look
+        assert.strictEqual(yield* served, "half")
+        assert.lengthOf(yield* Prompts.list, 2)
+        // An editor that moves a file away and writes it anew.
+        files.delete("p/a.yaml")
+        files.set("p/b.yaml", file("b", "b"))
+        yield* TestClock.adjust("5 seconds")
+        files.set("p/a.yaml", file("again"))
+        yield* TestClock.adjust("100 millis")
+        assert.strictEqual(yield* served, "half")
+        yield* look
+        assert.strictEqual(yield* served, "again")
+        assert.isFalse(told.some((line) => line.startsWith("Warn")))
+      })))
+
+  it.effect("keep what was served where they cannot be read, or are gone, or empty", () =>
+    withFiles({ "p/a.yaml": file("one"), "p/b.yaml": file("b", "b") }, (files, told) =>
+      Effect.gen(function*() {
+        const before = new Map(files)
+        files.clear()
+        for (let n = 0; n < 3; n++) yield* look
+        assert.strictEqual(yield* served, "one")
+        assert.deepStrictEqual(told, [
+          "Warn claude.prompts.refused Unavailable p: There is no such file or directory. Correct the path, which begins " +
+          "where the process was started."
+        ])
+        assert.deepStrictEqual(yield* counts, { unavailable: 3 })
+        for (const [path, text] of before) files.set(path, text)
+        files.set("p/a.yaml", denied("p/a.yaml"))
+        yield* look
+        assert.strictEqual(yield* served, "one")
+        files.set("p/a.yaml", "")
+        yield* look
+        assert.strictEqual(yield* served, "one")
+        // A prompt that the code asks for, and that is nowhere any more.
+        files.delete("p/a.yaml")
+        files.set("p/b.yaml", file("new b", "b"))
+        yield* look
+        assert.strictEqual(yield* served, "one")
+        assert.include(told.at(-1), "Warn claude.prompts.refused MissingPrompt p, prompt \"welcome\"")
+        files.set("p/c.yaml", file("moved"))
+        yield* look
+        assert.strictEqual(yield* served, "moved")
+        assert.strictEqual(lastText(yield* B.render({})), "new b")
+      }), { prompts: [Welcome] }))
+
+  it.effect("have nothing to say where they are gone between being listed and being read", () =>
+    withFiles({ "p/a.yaml": file("one"), "p/b.yaml": file("b", "b") }, (files, told) =>
+      Effect.gen(function*() {
+        files.set("p/b.yaml", gone("p/b.yaml"))
+        yield* look
+        assert.deepStrictEqual((yield* Prompts.list).map(({ name }) => name), ["welcome"])
+        assert.deepStrictEqual(told, ["Info claude.prompts.changed b"])
+      })))
+
+  it.effect("keep all that was served while a prompt is in two of them", () =>
+    withFiles({ "p/a.yaml": file("one"), "p/b.yaml": file("b", "b") }, (files, told) =>
+      Effect.gen(function*() {
+        files.set("p/b.yaml", `${file("new b", "b")}${file("two")}`)
+        yield* look
+        assert.strictEqual(yield* served, "one")
+        assert.strictEqual(lastText(yield* B.render({})), "b")
+        assert.include(
+          told[0],
+          "Warn claude.prompts.refused Duplicate p/b.yaml:5, prompt \"welcome\": The prompt is in p/a.yaml too"
+        )
+        files.delete("p/a.yaml")
+        yield* look
+        assert.strictEqual(yield* served, "two")
+        assert.strictEqual(lastText(yield* B.render({})), "new b")
+      })))
+
+  it.effect("tell what a version lacks that nobody is served yet, and serve the others", () =>
+    withFiles({
+      "p/a.yaml": "welcome:\n  latest: 1\n  versions:\n    1: { prompt: one }\n    2: { prompt: \"{{plan}}\" }"
+    }, (_, told) =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* served, "one")
+        yield* look
+        assert.lengthOf(told, 1)
+        assert.include(
+          told[0],
+          "Warn claude.prompts.refused UnknownVariable p/a.yaml:5, prompt \"welcome\", key versions.2.prompt"
+        )
+        assert.include((yield* Effect.flip(Welcome.render({ name: "A" }, { version: "2" }))).message, "p/a.yaml:5")
+      }), { prompts: [Welcome] }))
+
+  it.effect("are looked at as often as is said, or never", () =>
+    Effect.gen(function*() {
+      yield* withFiles({ "p/a.yaml": file("one") }, (files) =>
+        Effect.gen(function*() {
+          files.set("p/a.yaml", file("two"))
+          yield* TestClock.adjust("1 hour")
+          assert.strictEqual(yield* served, "one")
+          yield* Prompts.reload
+          assert.strictEqual(yield* served, "two")
+        }), { watch: false })
+      yield* withFiles({ "p/a.yaml": file("one") }, (files) =>
+        Effect.gen(function*() {
+          files.set("p/a.yaml", file("two"))
+          yield* TestClock.adjust("59 seconds")
+          assert.strictEqual(yield* served, "one")
+          yield* TestClock.adjust("2 seconds")
+          assert.strictEqual(yield* served, "two")
+        }), { watch: "1 minute" })
+    }))
+
+  it.effect("are looked at no more when the layer is closed", () =>
+    Effect.gen(function*() {
+      let reads = 0
+      const files: Files = new Map([["p/a.yaml", file("one")]])
+      const counting = Layer.effect(
+        FileSystem.FileSystem,
+        Effect.map(FileSystem.FileSystem, (fs) => ({
+          ...fs,
+          readFileString: (path: string) => Effect.suspend(() => (reads++, fs.readFileString(path)))
+        }))
+      ).pipe(Layer.provide(filesLayer(files)))
+      const layer = Prompts.layerFiles({ path: "p" }).pipe(Layer.provide([counting, Path.layer]))
+      yield* Effect.scoped(Effect.andThen(Layer.build(layer), TestClock.adjust("12 seconds")))
+      assert.strictEqual(reads, 3)
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(reads, 3)
+    }))
+
+  it.effect("are looked at again after a look that hung, or broke", () =>
+    Effect.gen(function*() {
+      const files: Files = new Map([["p/a.yaml", file("one")]])
+      let next: "read" | "hang" | "break" = "read"
+      const odd = Layer.effect(
+        FileSystem.FileSystem,
+        Effect.map(FileSystem.FileSystem, (fs) => ({
+          ...fs,
+          readFileString: (path: string) =>
+            Effect.suspend(() =>
+              next === "hang" ? Effect.never : next === "break" ? Effect.die("odd") : fs.readFileString(path)
+            )
+        }))
+      ).pipe(Layer.provide(filesLayer(files)))
+      const { layer: logger, told } = logs()
+      const layer = Prompts.layerFiles({ path: "p" }).pipe(Layer.provide([odd, Path.layer]), Layer.provideMerge(logger))
+      yield* Effect.gen(function*() {
+        for (const way of ["hang", "break"] as const) {
+          next = way
+          yield* TestClock.adjust("36 seconds")
+          next = "read"
+          files.set("p/a.yaml", file(way))
+          yield* TestClock.adjust("36 seconds")
+          assert.strictEqual(yield* served, way)
+        }
+        assert.include(told[0], "Unavailable p: Reading took longer than 30 seconds")
+        assert.isTrue(told.some((line) => line.includes("Unavailable p: Reading failed")))
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.live("are found on a real disk", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const directory = yield* fs.makeTempDirectoryScoped()
+      const write = (text: string) => fs.writeFileString(path.join(directory, "a.yaml"), text)
+      yield* write(file("one"))
+      yield* Effect.gen(function*() {
+        assert.strictEqual(yield* served, "one")
+        yield* write("welcome: [")
+        yield* Effect.sleep(300)
+        assert.strictEqual(yield* served, "one")
+        // Put in place at once, as a config map is.
+        yield* fs.writeFileString(path.join(directory, ".next"), file("two"))
+        yield* fs.rename(path.join(directory, ".next"), path.join(directory, "a.yaml"))
+        yield* served.pipe(
+          Effect.filterOrFail((text) => text === "two"),
+          Effect.retry({ schedule: Schedule.spaced(20), times: 500 })
+        )
+      }).pipe(
+        Effect.provide(
+          Prompts.layerFiles({ path: directory, watch: 20, prompts: [Welcome] }).pipe(
+            Layer.provideMerge(logs().layer)
+          )
+        )
+      )
+    }).pipe(Effect.provide(NodeServices.layer)))
+})
+
+const B = Prompts.define("b", { variables: Schema.Struct({}) })

@@ -1,0 +1,428 @@
+import { NodeServices } from "@effect/platform-node"
+import { assert, describe, it, layer } from "@effect/vitest"
+import { Context, Effect, FileSystem, Layer, References, Schema } from "effect"
+import { KeyValueStore } from "effect/persistence"
+import { SqlClient } from "effect/sql"
+import { TestClock } from "effect/testing"
+import { randomUUID } from "node:crypto"
+import type { PromptError } from "../../src/prompts/index.ts"
+import { Prompts } from "../../src/prompts/index.ts"
+import * as Postgres from "../cache/postgres.ts"
+import { lastText } from "./support.ts"
+
+/** What the suite does to a store beside the library. */
+class Backing extends Context.Service<Backing, {
+  /** The layer of another process over the same store. */
+  readonly process: (
+    options?: Prompts.StoreOptions
+  ) => Layer.Layer<Prompts.Prompts | Prompts.Publisher, PromptError.PromptError>
+  /** Puts a text where the record of a version is kept, or that of the release, `latest`. */
+  readonly write: (name: string, version: string, text: string) => Effect.Effect<void>
+  readonly remove: (name: string, version: string) => Effect.Effect<void>
+}>()("test/Backing") {}
+
+const Empty = Schema.Struct({})
+
+/** What is served by the layer around it. */
+const served = (name: string, options?: Prompts.RenderOptions) =>
+  Effect.map(Prompts.define(name, { variables: Empty }).render({}, options), lastText)
+
+/** A prompt that no other test uses. */
+const fresh = (label: string) => `${label}-${randomUUID()}`
+
+const quiet = Effect.provideService(References.MinimumLogLevel, "None")
+
+const inProcess = <A, E>(
+  self: Effect.Effect<A, E, Prompts.Prompts | Prompts.Publisher>,
+  options?: Prompts.StoreOptions
+) => Effect.flatMap(Backing, ({ process }) => Effect.provide(self, Layer.fresh(process(options))))
+
+const suite = (name: string, backing: Layer.Layer<Backing>) =>
+  layer(backing, { timeout: 60_000 })(name, (it) => {
+    it.effect("serves the first version that is published, and each other when it is released", () =>
+      inProcess(Effect.gen(function*() {
+        const name = fresh("a")
+        yield* Prompts.publish(name, "1", { prompt: "one" })
+        assert.strictEqual(yield* served(name), "one")
+        yield* Prompts.publish(name, "2", { prompt: "two" })
+        assert.strictEqual(yield* served(name), "one")
+        assert.strictEqual(yield* served(name, { version: "2" }), "two")
+        yield* Prompts.release(name, { latest: "2" })
+        assert.strictEqual(yield* served(name), "two")
+        assert.strictEqual(yield* served(name, { version: "latest" }), "two")
+        assert.strictEqual(yield* served(name, { version: "1" }), "one")
+      })))
+
+    it.effect("splits by weights, and goes back from release to release, weights included", () =>
+      inProcess(Effect.gen(function*() {
+        const name = fresh("b")
+        for (const version of ["1", "2", "3"]) yield* Prompts.publish(name, version, { prompt: version })
+        yield* Prompts.release(name, { latest: "2" })
+        yield* Prompts.release(name, { latest: "2", weights: { "2": 50, "3": 50 } })
+        yield* Prompts.release(name, { latest: "3" })
+        const texts = Effect.forEach(Array.from({ length: 40 }, (_, n) => `user-${n}`), (key) => served(name, { key }))
+        const shares = Effect.map(texts, (texts) => [...new Set(texts)].toSorted())
+        assert.deepStrictEqual(yield* shares, ["3"])
+        assert.deepStrictEqual(yield* Prompts.rollback(name), { latest: "2", weights: { "2": 50, "3": 50 } })
+        assert.deepStrictEqual(yield* shares, ["2", "3"])
+        assert.strictEqual(yield* served(name), "2")
+        const [listed] = (yield* Prompts.list).filter((prompt) => prompt.name === name)
+        assert.deepStrictEqual(listed!.release, { latest: "2", weights: { "2": 50, "3": 50 } })
+        assert.deepStrictEqual(listed!.versions.toSorted(), ["1", "2", "3"])
+        assert.deepStrictEqual(yield* Prompts.rollback(name), { latest: "2" })
+        assert.deepStrictEqual(yield* Prompts.rollback(name), { latest: "1" })
+        const error = yield* Effect.flip(Prompts.rollback(name))
+        assert.strictEqual(error.reason._tag, "NoEarlierRelease")
+        assert.include(error.message, "There is no earlier release to go back to. Release one of 1, 2, 3.")
+        assert.deepStrictEqual(yield* shares, ["1"])
+      })))
+
+    it.effect("remembers a release once however often it is made, and twenty at most", () =>
+      inProcess(Effect.gen(function*() {
+        const name = fresh("c")
+        for (const version of ["1", "2"]) yield* Prompts.publish(name, version, { prompt: version })
+        for (let n = 0; n < 3; n++) yield* Prompts.release(name, { latest: "2", weights: { "1": 1, "2": 1 } })
+        assert.deepStrictEqual(yield* Prompts.rollback(name), { latest: "1" })
+        for (let n = 0; n < 30; n++) yield* Prompts.release(name, { latest: n % 2 === 0 ? "2" : "1" })
+        for (let n = 0; n < 20; n++) yield* Prompts.rollback(name)
+        assert.strictEqual((yield* Effect.flip(Prompts.rollback(name))).reason._tag, "NoEarlierRelease")
+      })))
+
+    it.effect("keeps a version as it was published first, and takes the same again", () =>
+      inProcess(Effect.gen(function*() {
+        const name = fresh("d")
+        yield* Prompts.publish(name, "1", { max_tokens: 5, prompt: "one" })
+        yield* Prompts.publish(name, "1", { prompt: "one", max_tokens: 5, model: undefined })
+        const error = yield* Effect.flip(Prompts.publish(name, "1", { prompt: "other" }))
+        assert.strictEqual(error.reason._tag, "Duplicate")
+        assert.deepInclude(error, { prompt: name, version: "1" })
+        assert.include(error.message, "This version is there already, and says something else.")
+        assert.strictEqual(yield* served(name), "one")
+      })))
+
+    it.effect("shows another process what was published and released when it looks again", () =>
+      Effect.gen(function*() {
+        const name = fresh("e")
+        const { process } = yield* Backing
+        const other = yield* Layer.build(Layer.fresh(process({ watch: "2 seconds" })))
+        yield* inProcess(Effect.gen(function*() {
+          yield* Prompts.publish(name, "1", { prompt: "one" })
+          yield* Prompts.publish(name, "2", { prompt: "two" })
+          yield* Prompts.release(name, { latest: "2" })
+        }))
+        const there = Effect.provideContext(served(name), other)
+        assert.strictEqual((yield* Effect.flip(there)).reason._tag, "MissingPrompt")
+        yield* until(Effect.map(Effect.option(there), (text) => text._tag === "Some" && text.value === "two"))
+        yield* inProcess(Prompts.rollback(name))
+        yield* Effect.provideContext(Prompts.reload, other)
+        assert.strictEqual(yield* there, "one")
+      }))
+
+    it.effect("keeps every character", () =>
+      inProcess(Effect.gen(function*() {
+        const name = fresh("é/漢字")
+        const text = "é e\u0301 漢字 🙂 \u0000 \" \\ \n \u2028 ' $1 :x ?"
+        yield* Prompts.publish(name, "ä.1+x", { system: text, prompt: text })
+        assert.strictEqual(yield* served(name), text)
+      })))
+
+    it.effect("refuses to publish or release what cannot be served, by prompt, version and key", () =>
+      Effect.gen(function*() {
+        const name = fresh("f")
+        const Known = Prompts.define(name, { variables: Schema.Struct({ a: Schema.String }) })
+        yield* inProcess(Prompts.publish(name, "1", { prompt: "{{a}}" }))
+        yield* inProcess(Prompts.publish(name, "2", { prompt: "{{b}}" }))
+        yield* inProcess(
+          Effect.gen(function*() {
+            const refused = (
+              self: Effect.Effect<unknown, PromptError.PromptError, Prompts.Publisher>,
+              message: string
+            ) => Effect.map(Effect.flip(self), (error) => assert.include(error.message, message))
+            yield* refused(
+              Prompts.publish(name, "3", { prompt: "{{b}}" }),
+              "key prompt: {{b}} is no variable of this prompt"
+            )
+            yield* refused(
+              Prompts.publish(name, "3", { prompt: "{{" }),
+              "key prompt: {{ in line 1 of the text is no placeholder"
+            )
+            yield* refused(Prompts.publish(name, "3", { prompt: 5 } as never), "key prompt: Expected string")
+            yield* refused(Prompts.publish(name, "3", null as never), "Expected object")
+            yield* refused(Prompts.publish(name, "3", { prompt: 1n } as never), "The template is no JSON")
+            yield* refused(Prompts.publish(name, "latest", { prompt: "a" }), "latest is the name of whichever version")
+            yield* refused(Prompts.publish("a b", "1", { prompt: "a" }), "The name of a prompt is of")
+            yield* refused(Prompts.release(name, { latest: "2" }), "{{b}} is no variable of this prompt")
+            yield* refused(Prompts.release(name, { latest: "1", weights: { "2": 1 } }), "{{b}} is no variable")
+            yield* refused(Prompts.release(name, { latest: "9" }), "There is no version \"9\"; there are 1, 2.")
+            yield* refused(
+              Prompts.release(name, { latest: "1", weights: { "9": 1 } }),
+              "key weights.9: There is no version"
+            )
+            yield* refused(
+              Prompts.release(name, { latest: "1", weights: { "1": -1 } }),
+              "key weights.1: Expected a weight"
+            )
+            yield* refused(
+              Prompts.release(name, { latest: "1", weights: { "1": 0 } }),
+              "key weights: Expected one weight above 0"
+            )
+            yield* refused(Prompts.release(name, { latest: 1 } as never), "key latest: Expected string")
+            yield* refused(Prompts.release(fresh("nobody"), { latest: "1" }), "There is no such prompt")
+            yield* refused(Prompts.rollback(fresh("nobody")), "There is no such prompt")
+            assert.strictEqual(lastText(yield* Known.render({ a: "A" })), "A")
+          }),
+          { prompts: [Known] }
+        )
+      }).pipe(quiet))
+
+    it.effect("starts with prompts that are given, where it has none of their names", () =>
+      Effect.gen(function*() {
+        const name = fresh("g")
+        const initial = (text: string): Prompts.StoreOptions => ({
+          initial: { [name]: { latest: 1, weights: { 1: 1 }, versions: { 1: { prompt: text }, 2: { prompt: "two" } } } }
+        })
+        assert.strictEqual(yield* inProcess(served(name), initial("one")), "one")
+        yield* inProcess(Prompts.release(name, { latest: "2" }))
+        assert.strictEqual(yield* inProcess(served(name), initial("changed")), "two")
+        assert.strictEqual(yield* inProcess(served(name, { version: "1" }), initial("changed")), "one")
+        const error = yield* Effect.flip(
+          inProcess(served(name), { initial: { x: { versions: { 1: { prompt: "" } } } } })
+        )
+        assert.include(error.message, "initial, prompt \"x\", key versions.1.prompt: It is an empty text")
+      }))
+
+    it.effect("fails at its start where what is served cannot be, and names the record", () =>
+      Effect.gen(function*() {
+        const { remove, write } = yield* Backing
+        const name = fresh("h")
+        const fails = (message: RegExp, options?: Prompts.StoreOptions) =>
+          Effect.map(Effect.flip(inProcess(served(name), options)), (error) => assert.match(error.message, message))
+        yield* write(name, "1", "{ \"prompt\": ")
+        yield* fails(/^\S+ h-\S+\/1, prompt "h-\S+", version "1": The record is no JSON/)
+        yield* write(name, "1", "{ \"prompt\": \"{{a}}\", \"max_tokens\": \"many\" }")
+        yield* fails(/^\S+ h-\S+\/1, prompt "h-\S+", version "1", key max_tokens: Expected/)
+        yield* write(name, "1", "{ \"prompt\": \"{{a}}\" }")
+        const Known = Prompts.define(name, { variables: Empty })
+        yield* fails(/key prompt: {{a}} is no variable of this prompt; there are none/, { prompts: [Known] })
+        yield* write(name, "latest", "{ \"latest\": \"7\" }")
+        yield* fails(
+          /^\S+ h-\S+\/latest, prompt "h-\S+", version "7", key latest: There is no version "7"; there are 1/
+        )
+        yield* write(name, "latest", "{ \"latest\": \"1\", \"weights\": { \"1\": \"all\" } }")
+        yield* fails(/\/latest, prompt "h-\S+", key weights.1: Expected a weight/)
+        yield* write(name, "latest", "no JSON")
+        yield* fails(/\/latest, prompt "h-\S+", key latest: Expected object/)
+        const Missing = Prompts.define(fresh("nobody"), { variables: Empty })
+        yield* remove(name, "1")
+        yield* remove(name, "latest")
+        yield* fails(/prompt "nobody-\S+": There is no such prompt/, { prompts: [Missing] })
+      }))
+
+    it.effect("serves what is whole while a version that nobody is served cannot be read", () =>
+      Effect.gen(function*() {
+        const { remove, write } = yield* Backing
+        const name = fresh("i")
+        const Known = Prompts.define(name, { variables: Empty })
+        yield* inProcess(Prompts.publish(name, "1", { prompt: "one" }))
+        yield* write(name, "2", "{")
+        yield* write(name, "3", "{ \"prompt\": \"{{later}}\" }")
+        yield* inProcess(
+          Effect.gen(function*() {
+            assert.strictEqual(yield* served(name), "one")
+            assert.include((yield* Effect.flip(served(name, { version: "2" }))).message, "The record is no JSON")
+            assert.include((yield* Effect.flip(served(name, { version: "3" }))).message, "{{later}} is no variable")
+            yield* write(name, "2", "{ \"prompt\": \"two\" }")
+            yield* Prompts.reload
+            assert.strictEqual(yield* served(name, { version: "2" }), "two")
+          }),
+          { prompts: [Known] }
+        )
+        for (const version of ["1", "2", "3", "latest"]) yield* remove(name, version)
+      }).pipe(quiet))
+
+    it.effect("keeps the last good release while the record of it is broken, and mends it by a release", () =>
+      Effect.gen(function*() {
+        const { write } = yield* Backing
+        const name = fresh("j")
+        yield* inProcess(Effect.gen(function*() {
+          yield* Prompts.publish(name, "1", { prompt: "one" })
+          yield* Prompts.publish(name, "2", { prompt: "two" })
+          yield* Prompts.release(name, { latest: "2" })
+          yield* write(name, "latest", "{")
+          assert.include((yield* Effect.flip(Prompts.reload)).message, "Release a version again, or mend the record")
+          assert.strictEqual(yield* served(name), "two")
+          yield* Prompts.release(name, { latest: "1" })
+          assert.strictEqual(yield* served(name), "one")
+          yield* Prompts.reload
+        }))
+      }).pipe(quiet))
+
+    it.effect("serves rows that somebody else wrote, the highest number first", () =>
+      Effect.gen(function*() {
+        const { write } = yield* Backing
+        const name = fresh("k")
+        yield* write(name, "9", "{ \"prompt\": \"nine\" }")
+        yield* write(name, "10", "{ \"prompt\": \"ten\" }")
+        yield* inProcess(Effect.gen(function*() {
+          assert.strictEqual(yield* served(name), "ten")
+          yield* Prompts.release(name, { latest: "9" })
+          assert.strictEqual(yield* served(name), "nine")
+          assert.deepStrictEqual(yield* Prompts.rollback(name), { latest: "10" })
+        }))
+      }))
+
+    it.effect("serves many that are published at once", () =>
+      inProcess(Effect.gen(function*() {
+        const names = Array.from({ length: 20 }, () => fresh("l"))
+        yield* Effect.forEach(names, (name) => Prompts.publish(name, "1", { prompt: name }), { concurrency: 10 })
+        for (const name of names) assert.strictEqual(yield* served(name), name)
+      })))
+  })
+
+/** Lets time pass until it is so, for stores that answer in their own. */
+const until = (isSo: Effect.Effect<boolean>) =>
+  Effect.gen(function*() {
+    for (let n = 0; n < 500; n++) {
+      if (yield* isSo) return
+      yield* TestClock.adjust("1 second")
+      yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 5)))
+    }
+    assert.fail("it never was")
+  })
+
+// -----------------------------------------------------------------------------
+// the stores
+// -----------------------------------------------------------------------------
+
+const overKeyValueStore = Layer.effect(
+  Backing,
+  Effect.map(KeyValueStore.KeyValueStore, (store) => ({
+    process: (options) =>
+      Prompts.layerKeyValueStore(options).pipe(Layer.provide(Layer.succeed(KeyValueStore.KeyValueStore, store))),
+    write: (name, version, text) => Effect.orDie(store.set(`prompts/${name}/${version}`, text)),
+    remove: (name, version) => Effect.orDie(store.remove(`prompts/${name}/${version}`))
+  }))
+)
+
+suite("a key-value store in memory", overKeyValueStore.pipe(Layer.provide(Layer.fresh(KeyValueStore.layerMemory))))
+
+const directory = Layer.unwrap(
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    return KeyValueStore.layerFileSystem(yield* fs.makeTempDirectoryScoped())
+  })
+).pipe(Layer.provide(NodeServices.layer), Layer.orDie)
+
+suite("a key-value store in files", overKeyValueStore.pipe(Layer.provide(Layer.fresh(directory))))
+
+const overSql = Layer.effect(
+  Backing,
+  Effect.gen(function*() {
+    const sql = yield* SqlClient.SqlClient
+    const process = (options?: Prompts.StoreOptions) =>
+      Prompts.layerSql(options).pipe(Layer.provide(Layer.succeed(SqlClient.SqlClient, sql)))
+    // Makes the table.
+    yield* Effect.scoped(Layer.build(Layer.fresh(process())))
+    const remove = (name: string, version: string) =>
+      sql`DELETE FROM effect_claude_prompts WHERE name = ${name} AND version = ${version}`
+    return {
+      process,
+      remove: (name, version) => Effect.asVoid(Effect.orDie(remove(name, version))),
+      write: (name, version, text) =>
+        remove(name, version).pipe(
+          Effect.andThen(sql`INSERT INTO effect_claude_prompts VALUES (${name}, ${version}, ${text})`),
+          Effect.orDie,
+          Effect.asVoid
+        )
+    }
+  })
+)
+
+suite("SQL", overSql.pipe(Layer.provide(Postgres.layer), Layer.orDie))
+
+// -----------------------------------------------------------------------------
+// what one of them has of its own
+// -----------------------------------------------------------------------------
+
+describe("a key-value store", () => {
+  it.effect("shares its keys with others, below a prefix", () =>
+    Effect.gen(function*() {
+      const store = yield* KeyValueStore.KeyValueStore
+      for (const key of ["latest", "a/1", "prompts/", "prompts/a", "prompts//1", "prompts/a/", "p/b/1"]) {
+        yield* store.set(key, key === "p/b/1" ? "{ \"prompt\": \"one\" }" : "not a prompt")
+      }
+      const names = (prefix?: string) =>
+        Effect.map(Prompts.list, (list) => list.map(({ name }) => name)).pipe(
+          Effect.provide(Layer.fresh(Prompts.layerKeyValueStore({ prefix })))
+        )
+      assert.deepStrictEqual(yield* names(), [])
+      assert.deepStrictEqual(yield* names("p/"), ["b"])
+    }).pipe(Effect.provide(Layer.fresh(KeyValueStore.layerMemory))))
+
+  it.effect("that fails is told, and serves what it gave before", () =>
+    Effect.gen(function*() {
+      let isDown = true
+      const store = yield* KeyValueStore.KeyValueStore
+      const failing = Layer.succeed(KeyValueStore.KeyValueStore, {
+        ...store,
+        keys: Effect.suspend(() =>
+          isDown
+            ? Effect.fail(new KeyValueStore.KeyValueStoreError({ method: "keys", message: "no disk" }))
+            : store.keys
+        )
+      })
+      const layer = Layer.fresh(Prompts.layerKeyValueStore()).pipe(Layer.provide(failing))
+      const error = yield* Effect.flip(Effect.scoped(Layer.build(layer)))
+      assert.strictEqual(error.message, "KeyValueStore: It did not list its keys: no disk.")
+      assert.strictEqual(error.reason._tag, "Unavailable")
+      isDown = false
+      yield* Effect.gen(function*() {
+        yield* Prompts.publish("a", "1", { prompt: "one" })
+        isDown = true
+        yield* Prompts.publish("a", "2", { prompt: "two" })
+        assert.strictEqual((yield* Effect.flip(Prompts.release("a", { latest: "2" }))).reason._tag, "Unavailable")
+        assert.strictEqual(yield* served("a"), "one")
+        isDown = false
+        yield* Prompts.release("a", { latest: "2" })
+        assert.strictEqual(yield* served("a"), "two")
+      }).pipe(Effect.provide(layer))
+    }).pipe(Effect.provide(Layer.fresh(KeyValueStore.layerMemory))))
+
+  it.effect("is asked for each version once", () =>
+    Effect.gen(function*() {
+      const store = yield* KeyValueStore.KeyValueStore
+      const asked: Array<string> = []
+      const counting = Layer.succeed(KeyValueStore.KeyValueStore, {
+        ...store,
+        get: (key: string) => Effect.suspend(() => (asked.push(key), store.get(key)))
+      })
+      yield* store.set("prompts/a/1", "{ \"prompt\": \"one\" }")
+      yield* store.set("prompts/a/2", "{ \"prompt\": \"two\" }")
+      yield* store.set("prompts/a/latest", "{ \"latest\": \"1\" }")
+      yield* Effect.gen(function*() {
+        assert.deepStrictEqual(asked.splice(0).toSorted(), ["prompts/a/1", "prompts/a/2", "prompts/a/latest"])
+        for (let n = 0; n < 3; n++) yield* Prompts.reload
+        assert.deepStrictEqual(asked, ["prompts/a/latest", "prompts/a/latest", "prompts/a/latest"])
+      }).pipe(Effect.provide(Layer.fresh(Prompts.layerKeyValueStore()).pipe(Layer.provide(counting))))
+    }).pipe(Effect.provide(Layer.fresh(KeyValueStore.layerMemory))))
+})
+
+describe("memory", () => {
+  it.effect("publishes and releases as the stores do", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* served("a"), "one")
+      yield* Prompts.publish("a", "2", { prompt: "two" })
+      yield* Prompts.release("a", { latest: "2" })
+      assert.strictEqual(yield* served("a"), "two")
+      yield* Prompts.rollback("a")
+      assert.strictEqual(yield* served("a"), "one")
+      assert.strictEqual((yield* Effect.flip(Prompts.publish("a", "2", { prompt: "x" }))).reason._tag, "Duplicate")
+    }).pipe(Effect.provide(Prompts.layerMemory({ a: { versions: { 1: { prompt: "one" } } } }))))
+
+  it.effect("is of each layer by itself", () =>
+    Effect.gen(function*() {
+      const layer = Prompts.layerMemory()
+      yield* Prompts.publish("a", "1", { prompt: "one" }).pipe(Effect.provide(Layer.fresh(layer)))
+      assert.deepStrictEqual(yield* Prompts.list.pipe(Effect.provide(Layer.fresh(layer))), [])
+    }))
+})
