@@ -1,11 +1,20 @@
 // The types as a consumer sees them: results, requirements and the two halves of the error channel survive the packing.
 import { Effect, Redacted, Schema, Stream } from "effect"
-import { Claude, ClaudeError } from "effect-claude"
+import { LanguageModel } from "effect/ai"
+import { Claude, ClaudeError, Stores } from "effect-claude"
+import { ClaudeLanguageModel } from "effect-claude/ai"
+import { layerRedis } from "effect-claude/cache-store"
+import { Prompts } from "effect-claude/prompts"
+import { ClaudeRedis } from "effect-claude/redis"
+import { layerConsole } from "effect-claude/telemetry"
 import { ClaudeSimulator } from "effect-claude/testing"
 
 const layer = Claude.layer({
   apiKey: Redacted.make("sk-test"),
-  defaults: { model: "claude-opus-5-5", max_tokens: 1024 }
+  defaults: { model: "claude-opus-5-5", max_tokens: 1024 },
+  concurrency: { max: 32 },
+  circuit: { failureRate: 0.4 },
+  budget: { usd: 5, window: "1 day" } satisfies Claude.BudgetOptions
 })
 
 export const text: Effect.Effect<string, ClaudeError.ClaudeError, Claude.Claude> = Claude.text({ prompt: "Say hello." })
@@ -33,6 +42,23 @@ export const fatal: Effect.Effect<string, ClaudeError.ClaudeRetryableError> = te
   Effect.provide(layer),
   Effect.catchTag("ClaudeFatalError", () => Effect.succeed("misconfigured"))
 )
+
+const Welcome = Prompts.define("welcome", { variables: Schema.Struct({ name: Schema.String }) })
+
+export const welcome = Effect.flatMap(Welcome.render({ name: "Ann" }), Claude.text)
+
+export const generated: Effect.Effect<string, unknown, LanguageModel.LanguageModel> = Effect.map(
+  LanguageModel.generateText({ prompt: "Say hello." }),
+  ({ text }) => text
+)
+
+export const model = ClaudeLanguageModel.model("claude-opus-5-5", { max_tokens: 100 })
+
+export const shared = [ClaudeRedis.layer({ prefix: "p:" }), layerRedis, layerConsole()]
+
+export const limits: Effect.Effect<Stores.LimitStore | undefined> = Effect.gen(function*() {
+  return yield* Stores.Limits
+})
 
 export const simulator = ClaudeSimulator.layer({ capacity: 1 })
 

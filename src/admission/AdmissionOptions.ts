@@ -65,7 +65,7 @@ export interface Admission {
   readonly tenant: (name: string) => TenantOptions | undefined
 }
 
-/** @internal */
+/** What of a client decides when its calls start. @category options @since 0.2.0 */
 export interface AdmissionOptions {
   readonly concurrency?: number | ConcurrencyOptions | undefined
   readonly queue?: number | undefined

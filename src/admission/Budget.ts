@@ -17,8 +17,10 @@ import * as BudgetBooks from "./BudgetBooks.ts"
 import { type BudgetUnit, type ResolvedBudget, scaleOf } from "./BudgetOptions.ts"
 import * as BudgetStore from "./BudgetStore.ts"
 
+/** @internal */
 export type { BudgetEvent } from "./BudgetAccount.ts"
-export { type BudgetOptions, resolve, type ResolvedBudget } from "./BudgetOptions.ts"
+/** @internal */
+export { resolve, type ResolvedBudget } from "./BudgetOptions.ts"
 
 // -----------------------------------------------------------------------------
 // models

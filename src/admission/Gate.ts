@@ -86,6 +86,7 @@ export interface GateOptions {
   readonly onRates: (levels: ReturnType<Rates["levels"]>, told: ReadonlyArray<Told>) => void
 }
 
+/** @internal */
 export { LEASE } from "./Leasing.ts"
 
 /** The longest that one answer may hold up all calls, in milliseconds: then somebody asks again. */

@@ -26,6 +26,7 @@ import type * as Settings from "./Settings.ts"
 
 type Answer = Effect.Effect<Call.Message, ClaudeError.ClaudeError>
 
+/** @internal */
 export interface Caching {
   /** What a request is kept under; nothing, where its body alone does not decide its answer. */
   readonly keyOf: (body: object, endpoint: string, policy: Settings.Policy) => string | undefined
@@ -52,6 +53,7 @@ interface Made {
 // make
 // -----------------------------------------------------------------------------
 
+/** @internal */
 export const make = Effect.fnUntraced(function*(
   settings: Settings.Settings,
   telemetry: AdmissionTelemetry

@@ -38,7 +38,7 @@ export interface Receipt {
   readonly cached: boolean
 }
 
-/** A request that may be sent, and how. */
+/** A request that may be sent, and how. @internal */
 export interface Prepared {
   readonly operation: CallTelemetry.Operation
   readonly resolved: Request.Resolved
@@ -51,7 +51,7 @@ export interface Prepared {
   readonly stream: boolean
 }
 
-/** A model at an endpoint, and what is sent to it. */
+/** A model at an endpoint, and what is sent to it. @internal */
 export interface Target {
   readonly endpoint: Endpoint.Endpoint
   readonly lane: Endpoint.Lane
@@ -59,7 +59,7 @@ export interface Target {
   readonly body: Request.Resolved & { readonly stream?: boolean }
 }
 
-/** One call. */
+/** One call. @internal */
 export interface Call {
   readonly span: CallSpan.CallSpan
   readonly prepared: Prepared
@@ -78,7 +78,7 @@ export interface Call {
 // combinators
 // -----------------------------------------------------------------------------
 
-/** A call's last word: the error, with what the call knows by then. */
+/** A call's last word: the error, with what the call knows by then. @internal */
 export const final = (call: Call, error: ClaudeError.ClaudeError): ClaudeError.ClaudeError =>
   Failure.enrich(error, {
     attempts: call.span.attempts,
@@ -86,6 +86,7 @@ export const final = (call: Call, error: ClaudeError.ClaudeError): ClaudeError.C
     partial: call.accumulator.partial()
   })
 
+/** @internal */
 export const receipt = ({ span: { attempts, cost, requestId, usage } }: Call): Receipt => ({
   requestId,
   cost,
@@ -94,7 +95,7 @@ export const receipt = ({ span: { attempts, cost, requestId, usage } }: Call): R
   cached: false
 })
 
-/** The receipt of what the cache answers. */
+/** The receipt of what the cache answers. @internal */
 export const free: Receipt = {
   requestId: undefined,
   cost: Cost.nothing,
@@ -103,13 +104,15 @@ export const free: Receipt = {
   cached: true
 }
 
-/** A message as the API gave it. */
+/** A message as the API gave it. @internal */
 export const withoutReceipt = (
   { attempts: _attempts, billed: _billed, cached: _cached, cost: _cost, requestId: _id, ...message }: Message
 ): SdkMessage => message
 
+/** @internal */
 export const end = (call: Call, outcome: Outcome, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
   call.span.end(outcome, exit, () => call.accumulator.partial())
 
+/** @internal */
 export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome =>
   Exit.isSuccess(exit) ? "success" : Exit.hasInterrupts(exit) ? "cancelled" : "error"

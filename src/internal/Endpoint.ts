@@ -22,13 +22,14 @@ import type * as Settings from "./Settings.ts"
 // models
 // -----------------------------------------------------------------------------
 
-/** The way to one model at an endpoint. */
+/** The way to one model at an endpoint. @internal */
 export interface Lane {
   readonly gate: Gate.Gate
   readonly circuit: Circuit.Circuit | undefined
   readonly learned: Estimate.Learned
 }
 
+/** @internal */
 export interface Endpoint {
   readonly transport: Transport["Service"]
   readonly telemetry: CallTelemetry.CallTelemetry
@@ -40,7 +41,7 @@ export interface Endpoint {
 /** How many models that the library does not know have lanes of their own at an endpoint. */
 const UNKNOWN_MODELS = 100
 
-/** How long a shared store may take, and how long it is left alone when it did not answer, in milliseconds. */
+/** How long a shared store may take, and how long it is left alone when it did not answer, in milliseconds. @internal */
 export const PATIENCE = 250
 const REST = 1000
 
@@ -48,7 +49,7 @@ const REST = 1000
 // make
 // -----------------------------------------------------------------------------
 
-/** Guards a shared store, and tells when it could not be asked. */
+/** Guards a shared store, and tells when it could not be asked. @internal */
 export const guard = (name: string, telemetry: AdmissionTelemetry): Effect.Effect<StoreGuard.StoreGuard> =>
   StoreGuard.make({
     patience: PATIENCE,
@@ -56,7 +57,7 @@ export const guard = (name: string, telemetry: AdmissionTelemetry): Effect.Effec
     onUnavailable: (error) => telemetry.storeUnavailable(name, error?.message ?? `no answer within ${PATIENCE} ms`)
   })
 
-/** Makes the endpoints of a client, which end with the scope. */
+/** Makes the endpoints of a client, which end with the scope. @internal */
 export const makeAll = Effect.fnUntraced(function*(
   settings: Settings.Settings,
   admission: AdmissionTelemetry

@@ -9,11 +9,13 @@ import * as Settings from "./Settings.ts"
 
 const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => Config.withDefault(config, undefined)
 
+/** @internal */
 export interface EnvironmentOptions extends Settings.ClientOptions {
   readonly apiKey: Redacted.Redacted | undefined
   readonly baseURL: string | undefined
 }
 
+/** @internal */
 export const options: Config.Config<EnvironmentOptions> = Config.map(
   Config.all({
     // Its absence is told where it is needed: a client that is handed in needs none.
@@ -37,7 +39,7 @@ export const options: Config.Config<EnvironmentOptions> = Config.map(
   })
 )
 
-/** What the environment says, and over it what the program says. */
+/** What the environment says, and over it what the program says. @internal */
 export const merge = <A extends Settings.ClientOptions & { readonly client?: unknown }>(
   { apiKey, baseURL, ...environment }: EnvironmentOptions,
   options: A

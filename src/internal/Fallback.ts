@@ -17,6 +17,7 @@ import type { Call, Prepared, Target } from "./Call.ts"
 import type { Endpoint } from "./Endpoint.ts"
 import type * as Settings from "./Settings.ts"
 
+/** @internal */
 export interface Fallback {
   /** The first target of a call. */
   readonly home: (prepared: Prepared) => Target
@@ -34,6 +35,7 @@ export interface Fallback {
   ) => Effect.Effect<A, ClaudeError.ClaudeError, R>
 }
 
+/** @internal */
 export const make = (
   home: Endpoint,
   endpointOf: (transport: Transport["Service"]) => Endpoint,

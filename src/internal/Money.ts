@@ -22,7 +22,7 @@ import type { Exchange } from "../transport/Transport.ts"
 import * as Endpoint from "./Endpoint.ts"
 import type * as Settings from "./Settings.ts"
 
-/** An attempt that is about to be made. */
+/** An attempt that is about to be made. @internal */
 export interface Spending {
   readonly tenant: string | undefined
   readonly model: string
@@ -33,7 +33,7 @@ export interface Spending {
   readonly streamed: boolean
 }
 
-/** How it ended. */
+/** How it ended. @internal */
 export interface Ending {
   /** What it was billed, if that was told. */
   readonly bill: Bill | undefined
@@ -44,6 +44,7 @@ export interface Ending {
   readonly sentAt: number
 }
 
+/** @internal */
 export interface Money {
   /**
    * Reserves the most that it can cost, and settles with the scope; answers where to tell how it ended. One that never
@@ -55,6 +56,7 @@ export interface Money {
   readonly usage: Stream.Stream<Stores.UsageRow, ClaudeError.ClaudeError>
 }
 
+/** @internal */
 export const make = Effect.fnUntraced(function*(
   settings: Settings.Settings,
   telemetry: AdmissionTelemetry

@@ -6,6 +6,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import * as AdmissionOptions from "../admission/AdmissionOptions.ts"
 import * as Budget from "../admission/Budget.ts"
+import type { BudgetOptions } from "../admission/BudgetOptions.ts"
 import * as CircuitOptions from "../admission/CircuitOptions.ts"
 import type { Priority } from "../admission/Turns.ts"
 import type * as RetryPolicy from "../attempt/RetryPolicy.ts"
@@ -83,7 +84,7 @@ export interface ClientOptions
   /** When calls to what is down are turned away at once; `false` never. */
   readonly circuit?: CircuitOptions.CircuitOptions | false | undefined
   /** What may be spent in a window, or several such. @default nothing is bounded */
-  readonly budget?: Budget.BudgetOptions | ReadonlyArray<Budget.BudgetOptions> | undefined
+  readonly budget?: BudgetOptions | ReadonlyArray<BudgetOptions> | undefined
   /** What the response cache keeps, for calls whose policy has `cache: true`. */
   readonly responseCache?: ResponseCache.CacheOptions | undefined
   /** How many retries all calls may make: a part of a retry for each call, up to a burst. @default one for five calls, burst 10 */
@@ -93,6 +94,7 @@ export interface ClientOptions
   readonly pricing?: Pricing.Pricing | undefined
 }
 
+/** @internal */
 export interface Settings {
   readonly policy: Policy
   readonly defaults: Request.Defaults
@@ -173,7 +175,7 @@ function isAmount(value: number): boolean {
   return Number.isFinite(value) && value >= 0
 }
 
-/** Reads a client's options, or says which one is wrong. */
+/** Reads a client's options, or says which one is wrong. @internal */
 export const resolve = (options: ClientOptions): Settings | ClaudeError.ClaudeFatalError => {
   const wrong = Shape.check("options", "", options, clientFields) ?? checkPolicy(options) ?? checkClient(options)
   if (wrong !== undefined) return wrong
@@ -238,7 +240,7 @@ const targetFields: Shape.Fields = {
   ]
 }
 
-/** Merges field by field; `nearer` wins. */
+/** Merges field by field; `nearer` wins. @internal */
 export const mergePolicy = (farther: Policy, nearer: Policy): Policy => ({
   ...farther,
   ...defined(nearer),
@@ -247,7 +249,7 @@ export const mergePolicy = (farther: Policy, nearer: Policy): Policy => ({
   tags: over(farther.tags, nearer.tags)
 })
 
-/** Without what was left undefined, which is no value to win with. */
+/** Without what was left undefined, which is no value to win with. @internal */
 export const defined = <A extends object>(options: A): Partial<A> =>
   // What is left of A is a part of it.
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<A>
@@ -285,13 +287,13 @@ const checkTenant = (tenant: string | undefined, admission: AdmissionOptions.Adm
       `tenant is ${JSON.stringify(tenant.slice(0, 64))}, which this client does not know. Add it to tenants.known.`
     )
 
-/** A policy over the client's own, and its timeouts in milliseconds. */
+/** A policy over the client's own, and its timeouts in milliseconds. @internal */
 export interface KnownPolicy {
   readonly policy: Policy
   readonly timeouts: Timeouts.Timeouts
 }
 
-/** Merges a policy over the client's own: read once for each policy that calls come with, not with each call. */
+/** Merges a policy over the client's own: read once for each policy that calls come with, not with each call. @internal */
 export const makePolicyOf = (
   own: Policy,
   admission: AdmissionOptions.Admission

@@ -6,16 +6,18 @@ import * as Predicate from "effect/Predicate"
 import type * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
 
-/** A value that is checked, as `[is it one, what was expected]`; an object of such; or what is checked elsewhere. */
+/** A value that is checked, as `[is it one, what was expected]`; an object of such; or what is checked elsewhere. @internal */
 export type Shape = Check | Fields | "elsewhere"
 
+/** @internal */
 export type Check = readonly [isValid: (value: never) => boolean, expected: string]
 
+/** @internal */
 export interface Fields {
   readonly [name: string]: Shape
 }
 
-/** The first thing that is wrong with an object of options; `path` is what stands before its fields' names. */
+/** The first thing that is wrong with an object of options; `path` is what stands before its fields' names. @internal */
 export const check = (
   what: string,
   path: string,
@@ -44,7 +46,7 @@ const isCheck = (shape: Check | Fields): shape is Check => Array.isArray(shape)
 const checkValue = (at: string, value: unknown, [isValid, expected]: Check) =>
   isValid(value as never) ? undefined : refuse(at, value, expected)
 
-/** Names an option, its value and what was expected. */
+/** Names an option, its value and what was expected. @internal */
 export const refuse = (option: string, value: unknown, expected: string): ClaudeError.ClaudeFatalError =>
   Failure.misconfigured(option, `${option} is ${show(value)}; expected ${expected}.`)
 
@@ -58,13 +60,16 @@ const show = (value: unknown): string =>
 // checks
 // -----------------------------------------------------------------------------
 
+/** @internal */
 export const oneOf = (...values: ReadonlyArray<string>): Check => [
   (value: unknown) => values.some((known) => known === value),
   values.map((value) => JSON.stringify(value)).join(" or ")
 ]
 
+/** @internal */
 export const text: Check = [(value: unknown) => typeof value === "string" && value !== "", "a text that is not empty"]
 
+/** @internal */
 export const texts: Check = [
   (value: unknown) =>
     Predicate.isObject(value) &&
@@ -72,8 +77,10 @@ export const texts: Check = [
   "an object of texts"
 ]
 
+/** @internal */
 export const flag: Check = [Predicate.isBoolean, "true or false"]
 
+/** @internal */
 export const whole = (least: number): Check => [
   (value: unknown) => Number.isSafeInteger(value) && Number(value) >= least,
   `a whole number from ${least}`

@@ -21,7 +21,7 @@ export type StreamEvent = Event.StreamEvent<Receipt>
 
 type Events = Arr.NonEmptyArray<StreamEvent>
 
-/** What a stream's channel pulls. */
+/** What a stream's channel pulls. @internal */
 export type EventPull = Pull.Pull<Events, ClaudeError.ClaudeError>
 
 type WireEvents = Array<Event.WireEvent>
@@ -34,6 +34,7 @@ interface Opened {
   readonly rest: EventPull
 }
 
+/** @internal */
 export interface StreamCallOptions {
   readonly call: Call
   readonly scope: Scope.Scope
@@ -51,7 +52,7 @@ export interface StreamCallOptions {
   readonly onWhole: Effect.Effect<void>
 }
 
-/** Opens a stream: its first content is there when it answers. */
+/** Opens a stream: its first content is there when it answers. @internal */
 export const open = Effect.fnUntraced(function*(
   { attempt, call, now, onWhole, scope, served }: StreamCallOptions
 ): Effect.fn.Return<EventPull, ClaudeError.ClaudeError> {
@@ -120,7 +121,7 @@ export const open = Effect.fnUntraced(function*(
   })
 })
 
-/** A message that was kept, as the stream that it came as. */
+/** A message that was kept, as the stream that it came as. @internal */
 export const replay = (call: Call, message: SdkMessage): Effect.Effect<EventPull> =>
   Effect.suspend(() => {
     call.span.cached("hit", message)

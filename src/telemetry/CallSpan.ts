@@ -33,6 +33,7 @@ import { CallTimes } from "./CallTimes.ts"
 import { CallWriter, makeSpan } from "./CallWriter.ts"
 import type { RequestSeries, ResponseSeries } from "./Metrics.ts"
 
+/** @internal */
 export type { Bill } from "./CallBill.ts"
 
 /** Begins a call's span. @internal */

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Exit, Fiber, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Budget from "../../src/admission/Budget.ts"
+import type { BudgetOptions } from "../../src/admission/BudgetOptions.ts"
 import * as BudgetStore from "../../src/admission/BudgetStore.ts"
 import * as StoreGuard from "../../src/admission/StoreGuard.ts"
 import type * as Stores from "../../src/admission/Stores.ts"
@@ -40,7 +41,7 @@ const spent = (amount: number): Budget.Spent => ({ cost: costOf(amount), tokens:
 
 type Setup = Omit<Budget.BudgetSetup, "pricing">
 
-const make = (options: ReadonlyArray<Budget.BudgetOptions>, setup: Setup = {}) => {
+const make = (options: ReadonlyArray<BudgetOptions>, setup: Setup = {}) => {
   const resolved = Budget.resolve(options)
   if ("_tag" in resolved) return assert.fail(resolved.message)
   const budget = Budget.make(resolved, { pricing, ...setup })
@@ -105,7 +106,7 @@ describe("options", () => {
     ["an unknown unpriced", "budget[0].unpriced", [{ ...ok, unpriced: "warn" }], "\"refuse\" or \"allow\""]
   ]
   it.each(refusals)("are refused by name with %s", (_, option, budgets, message) => {
-    const error = Budget.resolve(budgets as ReadonlyArray<Budget.BudgetOptions>)
+    const error = Budget.resolve(budgets as ReadonlyArray<BudgetOptions>)
     if (!("_tag" in error)) return assert.fail("they were accepted")
     assert.isTrue(error.reason._tag === "Misconfigured" && error.reason.option === option, error.message)
     assert.include(error.message, message)
@@ -341,7 +342,7 @@ describe("what has no price", () => {
 })
 
 describe("events", () => {
-  const observed = (options: Budget.BudgetOptions) => {
+  const observed = (options: BudgetOptions) => {
     const events: Array<Budget.BudgetEvent> = []
     const onEvent = (event: Budget.BudgetEvent) => Effect.sync(() => void events.push(event))
     const seen = () => {
