@@ -1,6 +1,5 @@
 // The types as a consumer sees them: results, requirements and the two halves of the error channel survive the packing.
 import { Effect, Redacted, Schema, Stream } from "effect"
-import { LanguageModel } from "effect/ai"
 import { Claude, ClaudeError, Stores } from "effect-claude"
 import { ClaudeLanguageModel } from "effect-claude/ai"
 import { layerRedis } from "effect-claude/cache-store"
@@ -8,6 +7,7 @@ import { Prompts } from "effect-claude/prompts"
 import { ClaudeRedis } from "effect-claude/redis"
 import { layerConsole } from "effect-claude/telemetry"
 import { ClaudeSimulator } from "effect-claude/testing"
+import { LanguageModel } from "effect/ai"
 
 const layer = Claude.layer({
   apiKey: Redacted.make("sk-test"),
