@@ -262,6 +262,22 @@ describe.concurrent("examples", () => {
       }
     }))
 
+  it.live("effect-ai runs a tool, an object and a stream by one layer, each call with its trace", () =>
+    Effect.map(output("51-effect-ai.ts"), (stdout) => {
+      expect(stdout).toContain("tool    3 are left\nobject  order 40 × umbrella\nstream  Rain is only weather.\n")
+      expect([rows(stdout, "chat "), rows(stdout, "POST #1")]).toEqual([3, 3])
+    }))
+
+  it.live("prompts-ab splits by customer, follows the file, and is not misled by one that is wrong", () =>
+    Effect.map(output("54-prompts-ab.ts"), (stdout) => {
+      const shares = [...stdout.matchAll(/^(\d) of 6 by version 2$/gm)].map(([, share]) => share)
+      expect(shares).toEqual(["3", "6", "0"])
+      const versions = (name: string) => [...stdout.matchAll(new RegExp(`^${name} +v(\\d) `, "gm"))].map(([, v]) => v)
+      expect(versions("Ann")).toEqual(["1", "2", "1"])
+      expect(versions("Cleo")).toEqual(["2", "2", "1"])
+      expect(stdout).toContain('reply.yaml:4, prompt "reply", version "3", key weights.3: There is no version "3"')
+    }))
+
   it.live("budget warns, refuses what does not fit with what it knows, and reports what was used", () =>
     Effect.map(output("61-budget.ts"), (stdout) => {
       expect(stdout).toMatch(/^acme\nrain .*\n! acme has spent 50% of its \$0\.0300: \$0\.0158 so far\ntides /m)
@@ -442,6 +458,8 @@ describe("README", () => {
       "examples/30-resilience.ts": ["policy", "errors"],
       "examples/40-observability.ts": ["telemetry"],
       "examples/50-structured-output.ts": ["object"],
+      "examples/51-effect-ai.ts": ["effect-ai"],
+      "examples/54-prompts-ab.ts": ["prompts"],
       "examples/60-limits.ts": ["limits"],
       "examples/61-budget.ts": ["budget", "usage", "pricing"],
       "examples/62-fallback.ts": ["fallback"],
