@@ -23,6 +23,7 @@ import * as Retrying from "./attempt/Retrying.ts"
 import * as ClaudeError from "./ClaudeError.ts"
 import { Accumulator } from "./decode/Accumulator.ts"
 import * as Event from "./decode/Event.ts"
+import type * as ObjectParts from "./decode/ObjectParts.ts"
 import * as Text from "./decode/Text.ts"
 import { TokenCount } from "./decode/TokenCount.ts"
 import * as Caching from "./internal/Caching.ts"
@@ -68,6 +69,16 @@ export type UsageRow = Stores.UsageRow
  */
 export type StreamEvent = StreamCall.StreamEvent
 
+export type { DeepPartial } from "./decode/ObjectParts.ts"
+
+/**
+ * What `streamObject` emits: the object as far as it has come, and last the whole of it with the call's receipt.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type ObjectPart<A> = ObjectParts.ObjectPart<A, Receipt>
+
 /** @category models @since 0.1.0 */
 export type MessageRequest = Request.MessageRequest
 
@@ -87,6 +98,10 @@ export class Claude extends Context.Service<Claude, {
     schema: Schema.ConstraintCodec<A, E, RD, RE>,
     request: MessageRequest
   ) => Effect.Effect<A, ClaudeError.ClaudeError, RD>
+  readonly streamObject: <A, E, RD, RE>(
+    schema: Schema.ConstraintCodec<A, E, RD, RE>,
+    request: MessageRequest
+  ) => Stream.Stream<ObjectPart<A>, ClaudeError.ClaudeError, RD>
   /** What was spent, by day, tenant and model. */
   readonly usage: Stream.Stream<UsageRow, ClaudeError.ClaudeError>
 }>()("effect-claude/Claude") {}
@@ -406,7 +421,8 @@ const makeWith = Effect.fnUntraced(function*(
           ...Text,
           message: (request) =>
             Effect.tap(folded(request, anew), ({ cached }) => Effect.sync(() => isReplayed = cached)),
-          repair
+          repair,
+          model: settings.defaults.model
         })
       // An answer that does not fit is not met again for as long as it is kept.
       return Effect.catchIf(
@@ -416,7 +432,31 @@ const makeWith = Effect.fnUntraced(function*(
       )
     })
 
-  return Claude.of({ message, object, stream, countTokens, usage: money.usage })
+  const streamObject: Claude["Service"]["streamObject"] = (schema, request) =>
+    Stream.unwrap(Effect.gen(function*() {
+      const asked = yield* StructuredOutput.prepare(schema, request, { ...Text, model: settings.defaults.model })
+      // Loaded by those who use it.
+      const { parts } = yield* Effect.promise(() => import("./decode/ObjectParts.ts"))
+      let isReplayed = false
+      const receipt = (event: Partial<Receipt>) => {
+        const receipt = receiptOf(event)
+        isReplayed = receipt.cached
+        return receipt
+      }
+      const ask = (policy: Policy) =>
+        Stream.transformPull(
+          withPolicy(policy)(stream(asked.request)),
+          (pull) => Effect.sync(() => parts(pull, asked, receipt))
+        )
+      return Stream.catchIf(
+        ask({ onBreak: "fail" }),
+        // What was kept comes in one read, so nobody has seen a part of one that does not fit.
+        ({ reason }) => isReplayed && reason._tag === "SchemaMismatch",
+        () => ask({ onBreak: "fail", cache: false })
+      )
+    }))
+
+  return Claude.of({ message, object, stream, streamObject, countTokens, usage: money.usage })
 })
 
 /** @category constructors @since 0.1.0 */
@@ -508,8 +548,9 @@ export const text = (request: MessageRequest): Effect.Effect<string, ClaudeError
   Effect.flatMap(message(request), Text.whole)
 
 /**
- * Asks for an object of a schema, sent as structured output and decoded strictly. One that does not fit is sent back
- * once with the decode error (`repair`); then it is a `SchemaMismatch`.
+ * Asks for an object of a schema, sent as structured output (a model that has none calls a tool) and decoded strictly.
+ * One that does not fit is sent back once with the decode error (`repair`); then it is a `SchemaMismatch`. A schema that
+ * cannot be sent is an `InvalidRequest` that says where, and nothing is sent.
  *
  * @category calls
  * @since 0.1.0
@@ -518,6 +559,19 @@ export const object = <A, E, RD, RE>(
   schema: Schema.ConstraintCodec<A, E, RD, RE>,
   request: MessageRequest
 ): Effect.Effect<A, ClaudeError.ClaudeError, Claude | RD> => Claude.use((claude) => claude.object(schema, request))
+
+/**
+ * Asks for an object of a schema, and answers what of it has come, decoded, at most once for each read, and last the
+ * whole. One that does not fit, was cut or refused ends it with `SchemaMismatch`: what was seen is not asked for again.
+ *
+ * @category calls
+ * @since 0.2.0
+ */
+export const streamObject = <A, E, RD, RE>(
+  schema: Schema.ConstraintCodec<A, E, RD, RE>,
+  request: MessageRequest
+): Stream.Stream<ObjectPart<A>, ClaudeError.ClaudeError, Claude | RD> =>
+  Stream.unwrap(Claude.useSync((claude) => claude.streamObject(schema, request)))
 
 /**
  * Asks, and answers the events as they come, in arrays as the network brought them.
@@ -552,20 +606,25 @@ export const collect = <E, R>(
 ): Effect.Effect<Message, E | ClaudeError.ClaudeError, R> =>
   Effect.suspend(() => {
     let accumulator = new Accumulator()
-    let receipt: Receipt = { requestId: undefined, cost: undefined, attempts: 1, billed: undefined, cached: false }
+    let receipt = receiptOf({})
     const add = (event: StreamEvent) => {
       if (event.type === "restart") accumulator = new Accumulator()
       else accumulator.add([event])
-      if (event.type === "message_stop") {
-        const { attempts = 1, billed, cached = false, cost, requestId } = event
-        receipt = { requestId, cost, attempts, billed, cached }
-      }
+      if (event.type === "message_stop") receipt = receiptOf(event)
     }
     return Stream.runForEachArray(events, (events) => Effect.sync(() => events.forEach(add))).pipe(
       Effect.andThen(Effect.suspend(() => accumulator.folded)),
       Effect.map((message): Message => Object.assign(message, receipt))
     )
   })
+
+const receiptOf = ({ attempts = 1, billed, cached = false, cost, requestId }: Partial<Receipt>): Receipt => ({
+  requestId,
+  cost,
+  attempts,
+  billed,
+  cached
+})
 
 /**
  * Counts the input tokens of a request, without sending it to a model.

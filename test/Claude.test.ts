@@ -745,7 +745,7 @@ describe("the public surface", () => {
     expect(await names(import("effect-claude"))).toMatchInlineSnapshot(`
       [
         "CacheStore Store isMessage layer layerMemory memory",
-        "Claude Claude collect countTokens layer layerConfig layerConfigWith layerTransport make message object stream streamText text usage withPolicy",
+        "Claude Claude collect countTokens layer layerConfig layerConfigWith layerTransport make message object stream streamObject streamText text usage withPolicy",
         "ClaudeError Authentication BudgetExceeded CircuitOpen ClaudeError ClaudeFatalError ClaudeRetryableError ConnectionFailed DeadlineExceeded Incomplete InvalidRequest InvalidResponse Misconfigured NotFound Overloaded PermissionDenied QueueFull RateLimited RequestTooLarge SchemaMismatch ServerError SpendLimit StreamInterrupted TimedOut Usage isClaudeError",
         "Cost add componentNames nothing of",
         "Pricing fromFile fromJson lookup make merge standard version",

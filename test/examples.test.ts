@@ -174,6 +174,7 @@ describe.concurrent("examples", () => {
       )
       expect(stdout).toMatch(/"total":1230\}\n\ndecoded\n/)
       expect(stdout).toContain("Acme owes 1230 euros, due on 2027-01-31\n")
+      expect(stdout).toMatch(/as it arrives\n(?:.*\n)*Acme: de.*\n[^]*\nAcme owes 1230 euros\n$/)
     }))
 
   it.live(
@@ -275,8 +276,40 @@ describe.concurrent("examples", () => {
       const versions = (name: string) => [...stdout.matchAll(new RegExp(`^${name} +v(\\d) `, "gm"))].map(([, v]) => v)
       expect(versions("Ann")).toEqual(["1", "2", "1"])
       expect(versions("Cleo")).toEqual(["2", "2", "1"])
-      expect(stdout).toContain('reply.yaml:4, prompt "reply", version "3", key weights.3: There is no version "3"')
+      expect(stdout).toContain(
+        "reply.yaml:4, prompt \"reply\", version \"3\", key weights.3: There is no version \"3\""
+      )
     }))
+
+  it.live("long-document shows how far it is, asks again about the chunk that failed alone, and then only what is missing", () =>
+    Effect.map(output("55-long-document.ts"), (stdout) => {
+      const bars = [
+        ...stdout.matchAll(/^[█░]{24} +(\d+)% {2}chunks (\d+) {2}reductions (\d+) {2}tokens \d+k {2}\$(\S+)$/gmu)
+      ]
+        .map(([, ...figures]) => figures.map(Number))
+      const ends = bars.filter(([percent], index) => percent === 100 && bars[index + 1]?.[0] !== 100)
+      expect(ends).toHaveLength(2)
+      const [[, mapped = 0, reduced = 0, cost = 0] = [], [, all = 0, reducedAgain = 0, costAgain = 0] = []] = ends
+      expect(mapped).toBeGreaterThan(20)
+      expect([all, reducedAgain]).toEqual([mapped + 1, reduced])
+      // What was given back is not paid for again.
+      expect(costAgain).toBeLessThan(cost / 4)
+      expect(stdout).toMatch(
+        /^! chunk \d+ \(bytes \d+ to \d+\) failed: InvalidRequest\. It is asked about again, alone\.$/m
+      )
+      expect(stdout).toMatch(/\n\nDays 1 to 1500: .*The keeper kept count\.\n$/)
+      expect(stdout.split("\n").filter((line) => line.length > 100)).toEqual([])
+    }))
+
+  it.live("long-document asks little where there is a key", () =>
+    Effect.gen(function*() {
+      const { entries, stdout } = yield* outputWithKey("55-long-document.ts", Answer.text("A real answer."))
+      expect(stdout.endsWith("\n\nA real answer.\n")).toBe(true)
+      expect(entries.length).toBeLessThan(15)
+    }))
+
+  it.live("long-document ends cleanly when it is interrupted", () =>
+    Effect.map(interrupted("55-long-document.ts", "%"), (stdout) => expect(stdout).not.toContain("Days 1 to")))
 
   it.live("budget warns, refuses what does not fit with what it knows, and reports what was used", () =>
     Effect.map(output("61-budget.ts"), (stdout) => {
@@ -457,9 +490,10 @@ describe("README", () => {
       "examples/20-streaming.ts": ["streaming"],
       "examples/30-resilience.ts": ["policy", "errors"],
       "examples/40-observability.ts": ["telemetry"],
-      "examples/50-structured-output.ts": ["object"],
+      "examples/50-structured-output.ts": ["object", "object-stream"],
       "examples/51-effect-ai.ts": ["effect-ai"],
       "examples/54-prompts-ab.ts": ["prompts"],
+      "examples/55-long-document.ts": ["long-document"],
       "examples/60-limits.ts": ["limits"],
       "examples/61-budget.ts": ["budget", "usage", "pricing"],
       "examples/62-fallback.ts": ["fallback"],

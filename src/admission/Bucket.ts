@@ -4,6 +4,9 @@
  * Pure: the time is handed in. A level may be below zero, which is a debt: what was used beyond the estimate.
  */
 
+/** The longest that one answer may hold up all calls, in milliseconds: then somebody asks again. @internal */
+export const LONGEST_PAUSE = 600_000
+
 /** @internal */
 export class Bucket {
   limit: number
@@ -65,6 +68,11 @@ export class Bucket {
 
   pause(until: number): void {
     this.pausedUntil = Math.max(this.pausedUntil, until)
+  }
+
+  /** Forgets a pause that lasts longer than any may: the clock was set back. */
+  check(now: number): void {
+    if (this.pausedUntil - now > LONGEST_PAUSE) this.pausedUntil = Number.NEGATIVE_INFINITY
   }
 
   levelAt(now: number): number {

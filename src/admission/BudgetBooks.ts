@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import type { MemoryBudgetStore } from "./BudgetStore.ts"
 import { makeIds } from "./Ids.ts"
 import type { StoreGuard } from "./StoreGuard.ts"
-import { type BudgetEntry, type BudgetStore, REMEMBERED_MILLIS, type Reserved } from "./Stores.ts"
+import { type BudgetEntry, type BudgetStore, REMEMBERED_MILLIS, type Reserved, type StoreError } from "./Stores.ts"
 import * as Teller from "./Teller.ts"
 
 // -----------------------------------------------------------------------------
@@ -124,12 +124,14 @@ const sharedBooks = (local: MemoryBudgetStore, { guard, store, teller = Teller.n
     })
 
   const settle = (through: StoreGuard, told: Unanswered, now: number): Effect.Effect<Told | undefined> =>
-    Effect.map(through.ask(store.settle(told.entries, told.id), noAnswer), (spent) => {
+    Effect.map(through.ask(unlessRefused(store.settle(told.entries, told.id)), noAnswer), (spent) => {
+      // Behind the others: one that the store cannot take keeps nobody.
+      settlements.delete(told)
       if (spent === undefined) {
         settlements.add(told)
         return undefined
       }
-      settlements.delete(told)
+      if (spent === "refused") return none
       learn(told.entries, spent, now)
       return new Map(told.entries.map(({ key }, index) => [key, spent[index] ?? 0]))
     })
@@ -239,3 +241,7 @@ const MOST_OWED = 100_000
 const MOST_DOUBTS = 10_000
 /** What is told at once, so that no call is kept long by what others owe. */
 const PIECE = 500
+
+/** A store that refuses something for good is asked for it no more, and is none the worse for it. */
+const unlessRefused = <A>(question: Effect.Effect<A, StoreError>): Effect.Effect<A | "refused", StoreError> =>
+  Effect.catchIf(question, ({ refused }) => refused === true, () => Effect.succeed("refused" as const))

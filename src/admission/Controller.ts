@@ -119,6 +119,7 @@ export class Controller {
 
   /** An attempt was refused or lost because there was too much. */
   overloaded(now: number, sample: Sample): void {
+    this.check(now)
     // One round trip brings one decrease, whatever else was on its way.
     if (sample.startedAt <= this.cutAt) return
     if (sample.inFlight > this.held) {
@@ -146,7 +147,14 @@ export class Controller {
     else this.hold(now)
   }
 
+  /** A clock that was set back makes all that was before unknown. */
+  private check(now: number): void {
+    if (now < this.cutAt) this.cutAt = -Infinity
+    if (now < this.since) this.since = this.countFrom = now
+  }
+
   private answered(now: number, sample: AnswerSample, latency: number | undefined): void {
+    this.check(now)
     this.forgiveness = Math.min(1, this.forgiveness + 1 / answersPerForgiven)
     // Without demand nothing is learned.
     if (!sample.limited || 2 * sample.inFlight < Math.min(this.held, this.current)) return

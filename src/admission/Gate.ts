@@ -13,6 +13,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
+import { LONGEST_PAUSE } from "./Bucket.ts"
 import { Controller } from "./Controller.ts"
 import { Leasing, type Shared } from "./Leasing.ts"
 import * as RateHeaders from "./RateHeaders.ts"
@@ -89,8 +90,8 @@ export interface GateOptions {
 /** @internal */
 export { LEASE } from "./Leasing.ts"
 
-/** The longest that one answer may hold up all calls, in milliseconds: then somebody asks again. */
-const LONGEST_PAUSE = 600_000
+/** How long nobody is tried after a refusal, in milliseconds, where all that is in flight is only going on. */
+const TRY = 1000
 
 // -----------------------------------------------------------------------------
 // make
@@ -122,16 +123,27 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
     })
   )
 
+  /** How many of those in flight have begun to answer: long streams, which may stay for minutes. */
+  let answering = 0
+  let refusedAt = Number.NEGATIVE_INFINITY
+  /** When one more may find out whether the level is still right; never, where others are about to tell. */
+  const triesAt = (): number => {
+    const isStuck = turns.waiting > 0 && answering === turns.inFlight && turns.inFlight >= controller.level
+    return isStuck && turns.inFlight < options.concurrency.max ? refusedAt + TRY : Infinity
+  }
+
   let pumping = false
   /** Starts all who may, and sees to it that somebody looks again. */
   const pump = (): void => {
     // Whom it wakes may run at once and come back here; what they change is seen by the loop that woke them.
     if (pumping || closed) return
     pumping = true
-    const at = turns.next(now())
+    rates.check(now())
+    turns.level = triesAt() <= now() ? turns.inFlight + 1 : controller.level
+    const at = Math.min(turns.next(now()) ?? Infinity, triesAt())
     pumping = false
     if (turns.waitsForRate) rateLimitedAt = now()
-    wakeAt(at ?? Infinity)
+    wakeAt(at)
     leasing?.lease()
   }
 
@@ -155,6 +167,8 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
     : new Leasing({ ...shared, rates, turns, now, fork, onLeased: () => pump() })
 
   const serving = new Serving<Turn>()
+  /** The level that was told. */
+  let level = controller.level
 
   const passOf = (turn: Turn): Pass & { readonly over: Effect.Effect<void> } => {
     let sentAt: number | undefined
@@ -169,9 +183,9 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
       limited: turns.fullAt >= turn.startedAt
     })
     const followed = () => {
-      if (turns.level === controller.level) return
-      turns.level = controller.level
-      options.onLevel(turns.level)
+      if (level === controller.level) return
+      level = controller.level
+      options.onLevel(level)
       pump()
     }
     return {
@@ -188,14 +202,17 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
         pump()
       },
       content: (firstContentMillis) => {
+        if (!hadContent) answering++
         hadContent = true
         serving.answered(true)
+        serving.over(turn)
         controller.content(now(), { ...sample(), firstContentMillis })
         followed()
       },
       ended: (usage, error) => {
         if (usage !== undefined) used = usage
         const reason = error?.reason._tag
+        if (reason === "Overloaded" || reason === "TimedOut") refusedAt = now()
         if (!hadContent && (error === undefined ? usage !== undefined : reason === "Overloaded")) {
           serving.answered(error === undefined)
         }
@@ -231,6 +248,7 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
       },
       over: Effect.suspend(() => {
         serving.over(turn)
+        if (hadContent) answering--
         turns.release(turn)
         rates.settle(turn.need, turn.mark, used, now())
         leasing?.again()
@@ -264,6 +282,7 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
         refusal = why
         wake(Effect.void)
       })
+      rates.check(came)
       const entered = turns.enter(turn, came)
       if (entered === "started") return started(turn)
       if (entered === "deadline") {

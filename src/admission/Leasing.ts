@@ -6,6 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import type { Need } from "./Rates.ts"
 import { amounts, type SharedRates } from "./SharedRates.ts"
 import type { StoreGuard } from "./StoreGuard.ts"
 import type { LimitStore } from "./Stores.ts"
@@ -34,6 +35,8 @@ export const LEASE = 16
 /** @internal */
 export class Leasing {
   private state: "idle" | "asks" | "waits" = "idle"
+  /** What the next in turn needs, where that is waited for. */
+  private waitsFor: Need | undefined
   private fiber: Fiber.Fiber<unknown> | undefined
   private readonly options: LeasingOptions
   private readonly round: Effect.Effect<unknown>
@@ -44,6 +47,7 @@ export class Leasing {
     const { guard, key, rates, store } = options
     this.round = Effect.suspend(() => {
       this.state = "asks"
+      this.waitsFor = undefined
       if (guard.isResting()) return this.local
       const owed = rates.takeOwed(options.turns.waiting === 0)
       if (owed !== undefined) {
@@ -51,17 +55,20 @@ export class Leasing {
         return Effect.andThen(guard.ask(given, Effect.void), this.round)
       }
       const needs = this.needs
-      if (needs.length === 0) return Effect.sync(() => this.state = "idle")
+      if (needs.length === 0) return this.idle
       const taken = Effect.suspend(() => store.take(key, rates.limits, needs.map(amounts)))
       return Effect.flatMap(guard.ask(taken, Effect.succeed(nothing)), ({ granted, waitMillis }) => {
+        const next = waitMillis > 0 ? needs[granted] : undefined
         rates.supply(needs.slice(0, granted))
+        rates.waits(next, options.now() + waitMillis)
         options.onLeased()
-        return waitMillis > 0 ? this.after(waitMillis) : this.round
+        // Whom it woke may have changed who is next.
+        return next !== undefined && options.turns.wanted(1)[0] === next ? this.after(waitMillis, next) : this.round
       })
     })
     // What is owed is kept, and those who wait go on by local limits until the store may be asked again.
     this.local = Effect.suspend(() => {
-      if (options.turns.waiting === 0) return Effect.sync(() => this.state = "idle")
+      if (options.turns.waiting === 0) return this.idle
       const wait = this.after(guard.restLeft())
       options.onLeased()
       return wait
@@ -71,6 +78,8 @@ export class Leasing {
   /** Sees to it that somebody asks, where there is something to ask for. */
   lease(): void {
     const { fork, guard, turns } = this.options
+    // Another is next by now.
+    if (this.waitsFor !== undefined && turns.wanted(1)[0] !== this.waitsFor) this.again()
     if (this.state !== "idle" || guard.isResting() && turns.waiting === 0) return
     this.state = "asks"
     this.fiber = fork(this.round)
@@ -87,9 +96,16 @@ export class Leasing {
     this.fiber?.interruptUnsafe()
   }
 
-  private after(millis: number): Effect.Effect<unknown> {
+  private after(millis: number, need?: Need): Effect.Effect<unknown> {
     this.state = "waits"
+    this.waitsFor = need
     return Effect.andThen(Effect.sleep(millis), this.round)
+  }
+
+  /** At once: what comes between would not be seen. */
+  private get idle(): Effect.Effect<void> {
+    this.state = "idle"
+    return Effect.void
   }
 
   private get needs() {

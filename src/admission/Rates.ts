@@ -4,7 +4,7 @@
  * Limits that the server tells are followed, also downward; a configured one is never exceeded. What it says remains is
  * held against what was taken since, and only ever lowers a level: an answer is old by the time it is read.
  */
-import { Bucket } from "./Bucket.ts"
+import { Bucket, LONGEST_PAUSE } from "./Bucket.ts"
 import type { Amounts, Limit, LimitKind } from "./Stores.ts"
 
 /** What a call takes. @internal */
@@ -129,6 +129,12 @@ export class Rates {
       bucket.pause(until)
     }
     if (!known) this.pausedUntil = Math.max(this.pausedUntil, until)
+  }
+
+  /** Sees to it that no pause outlasts a clock that was set back. */
+  check(now: number): void {
+    if (this.pausedUntil - now > LONGEST_PAUSE) this.pausedUntil = Number.NEGATIVE_INFINITY
+    for (const [, bucket] of this.buckets) bucket.check(now)
   }
 
   /** Until when no call at all can start. */

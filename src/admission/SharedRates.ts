@@ -12,6 +12,8 @@ export class SharedRates {
   /** What was taken too much (or too little, below zero) and is to go back. */
   private owed = nothing()
   private credit = nothing()
+  /** What the store was asked for last, and when it will have it. */
+  private next: { readonly need: Need; readonly at: number } | undefined
   /** The marks of calls that took of a lease. */
   private readonly leased = new WeakSet<Mark>()
   private readonly local: Rates
@@ -28,7 +30,8 @@ export class SharedRates {
     if (this.isLocal() || local.limits.length === 0) return local.waitFor(need, now)
     const closed = local.closedUntil - now
     if (closed > 0) return closed
-    return kinds.every((kind) => this.credit[kind] >= amountOf(kind, need)) ? 0 : Infinity
+    if (kinds.every((kind) => this.credit[kind] >= amountOf(kind, need))) return 0
+    return this.next?.need === need && this.next.at > now ? this.next.at - now : Infinity
   }
 
   lasts(before: Amounts, need: Need, now: number): number {
@@ -65,6 +68,11 @@ export class SharedRates {
     for (const need of needs) this.add(this.credit, need, 1)
   }
 
+  /** The store has said when this can be granted, at the earliest. */
+  waits(need: Need | undefined, at: number): void {
+    this.next = need === undefined ? undefined : { need, at }
+  }
+
   /** What is to go back now; with the credit, where nobody waits for it. */
   takeOwed(withCredit: boolean): Amounts | undefined {
     const { owed } = this
@@ -75,6 +83,10 @@ export class SharedRates {
     if (kinds.every((kind) => owed[kind] === 0)) return undefined
     this.owed = nothing()
     return owed
+  }
+
+  check(now: number): void {
+    this.local.check(now)
   }
 
   get closedUntil(): number {

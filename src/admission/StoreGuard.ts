@@ -60,8 +60,8 @@ export const make = (options: StoreGuardOptions): Effect.Effect<StoreGuard> =>
       isResting,
       restLeft: () => Math.max(PROBING, (restsUntil ?? 0) - clock.currentTimeMillisUnsafe()),
       ask: <A, B, R>(question: Effect.Effect<A, StoreError, R>, otherwise: Effect.Effect<B>) =>
-        Effect.suspend((): Effect.Effect<A | B, never, R> => {
-          if (isResting()) return otherwise
+        Effect.uninterruptibleMask((restore): Effect.Effect<A | B, never, R> => {
+          if (isResting()) return restore(otherwise)
           const isProbe = probes = restsUntil !== undefined
           // In a fiber of its own, so that a store which cannot be interrupted keeps nobody longer than its patience.
           return Effect.flatMap(Effect.forkDetach(question, { startImmediately: true }), (fiber) => {
@@ -69,13 +69,13 @@ export const make = (options: StoreGuardOptions): Effect.Effect<StoreGuard> =>
             const exit = known === undefined
               ? Effect.timeoutOption(Fiber.await(fiber), patience)
               : Effect.succeedSome(known)
-            return Effect.flatMap(exit, (exit): Effect.Effect<A | B> => {
+            return Effect.flatMap(restore(exit), (exit): Effect.Effect<A | B> => {
               if (Option.isSome(exit) && Exit.isSuccess(exit.value)) {
                 restsUntil = undefined
                 return Effect.succeed(exit.value.value)
               }
               if (Option.isNone(exit)) fiber.interruptUnsafe()
-              return Effect.andThen(failed(Option.isNone(exit) ? undefined : errorOf(exit.value)), otherwise)
+              return Effect.andThen(failed(Option.isNone(exit) ? undefined : errorOf(exit.value)), restore(otherwise))
             }).pipe(Effect.onExit((exit) =>
               Effect.sync(() => {
                 if (isProbe) probes = false

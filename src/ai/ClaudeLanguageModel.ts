@@ -7,7 +7,6 @@
  */
 import type { Message, Model as ModelId } from "@anthropic-ai/sdk/resources/messages/messages"
 import * as AiError from "effect/ai/AiError"
-import { toCodecAnthropic } from "effect/ai/AnthropicStructuredOutput"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import * as AiModel from "effect/ai/Model"
 import type * as Response from "effect/ai/Response"
@@ -23,6 +22,8 @@ import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import * as Claude from "../Claude.ts"
 import * as ClaudeError from "../ClaudeError.ts"
+import * as Model from "../request/Model.ts"
+import * as ObjectSchema from "../request/ObjectSchema.ts"
 import * as AiErrors from "./AiErrors.ts"
 import * as Finish from "./Finish.ts"
 import * as Requests from "./Requests.ts"
@@ -84,8 +85,8 @@ export const make = Effect.fnUntraced(function*(
     Effect.flatMap(config, (config) => attempt(method, () => Requests.prepare(options, config)))
 
   const self = yield* LanguageModel.make({
-    codecTransformer: toCodecAnthropic,
-    supportsSystemMessagesInHistory: Effect.map(config, ({ model }) => !Requests.isOld(model)),
+    codecTransformer: ObjectSchema.toCodec,
+    supportsSystemMessagesInHistory: Effect.map(config, ({ model }) => Model.hasStructuredOutput(model)),
     generateText: Effect.fnUntraced(function*(options) {
       const method = options.responseFormat.type === "json" ? "generateObject" : "generateText"
       const { read, request, withPolicy } = yield* prepareWith(options, method)

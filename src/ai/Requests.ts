@@ -11,6 +11,7 @@ import type { Model as ModelId } from "@anthropic-ai/sdk/resources/messages/mess
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import * as Tool from "effect/ai/Tool"
 import * as Claude from "../Claude.ts"
+import * as Model from "../request/Model.ts"
 import * as Betas from "./Betas.ts"
 import * as PromptBlocks from "./PromptBlocks.ts"
 import type * as ResponseParts from "./ResponseParts.ts"
@@ -65,7 +66,7 @@ export const prepare = (
     disableParallelToolCalls,
     output_config,
     strictJsonSchema,
-    structuredOutputs = !isOld(config.model),
+    structuredOutputs = Model.hasStructuredOutput(config.model),
     ...params
   } = config
   const definitions = ToolDefinitions.make(options, { disableParallelToolCalls, strictJsonSchema, structuredOutputs })
@@ -120,7 +121,3 @@ const policyOf = (header: string | undefined): ReturnType<typeof Claude.withPoli
   }
   return policy
 }
-
-/** Models before structured output: Claude 1 to 3, and 4.0. @internal */
-export const isOld = (model: string): boolean =>
-  /claude-(?:[123]\b|instant|(?:opus|sonnet|haiku)-4(?:-0)?(?:$|[@:]|-(?:\d{8}|latest|v\d)))/.test(model)

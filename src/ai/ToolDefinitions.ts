@@ -7,7 +7,6 @@
  */
 import type { BetaTool, BetaToolChoice, BetaToolUnion } from "@anthropic-ai/sdk/resources/beta/messages/messages"
 import * as AiError from "effect/ai/AiError"
-import { toCodecAnthropic } from "effect/ai/AnthropicStructuredOutput"
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import * as Tool from "effect/ai/Tool"
 import * as Context from "effect/Context"
@@ -16,8 +15,8 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
+import * as ObjectSchema from "../request/ObjectSchema.ts"
 import * as ClaudeTool from "./ClaudeTool.ts"
-import * as SchemaPaths from "./SchemaPaths.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -153,16 +152,15 @@ const answerTool = (name: string, { description, schema }: Format): BetaTool => 
 const toolName = (name: string): string => name.replaceAll(/[^\w-]/g, "_").slice(0, 128)
 
 const inSubset = (schema: Schema.Constraint, what: string): JsonSchema.JsonSchema => {
-  try {
-    return toCodecAnthropic(schema).jsonSchema
-  } catch (error) {
-    const path = SchemaPaths.recursion(schema)
+  // What services it needs is for whoever decodes by it.
+  const made = ObjectSchema.make(schema as Schema.Codec<unknown, unknown, unknown, unknown>)
+  if (Result.isFailure(made)) {
     throw new AiError.UnsupportedSchemaError({
-      description: `${what} cannot be sent as structured output: ` +
-        (path === undefined ? messageOf(error) : `it is recursive at ${path === "" ? "its root" : path}`) +
+      description: `${what} cannot be sent as structured output: ${made.failure}` +
         ". Use structs, arrays, records, unions and primitives, without recursion."
     })
   }
+  return made.success.jsonSchema
 }
 
 const messageOf = (error: unknown): string => error instanceof Error ? error.message : String(error)
@@ -243,7 +241,7 @@ const readStrict = (tool: Tool.Any, input: unknown): unknown => {
   let read = readers.get(tool)
   if (read === undefined) {
     // Of the encoded side alone: it runs none of the schema's own transformations, which are the toolkit's to run.
-    const { codec } = toCodecAnthropic(Schema.toEncoded(tool.parametersSchema))
+    const { codec } = ObjectSchema.codecOf(Schema.toEncoded(tool.parametersSchema))
     readers.set(tool, read = Schema.decodeUnknownOption(codec))
   }
   // What does not fit goes on as it is: the toolkit tells the model what is wrong with it.

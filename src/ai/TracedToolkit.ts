@@ -8,24 +8,18 @@
 import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Metric from "effect/Metric"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import * as Attributes from "../telemetry/Attributes.ts"
+import * as Metrics from "../telemetry/Metrics.ts"
 
-// -----------------------------------------------------------------------------
-// names
-// -----------------------------------------------------------------------------
-
-const EXECUTE_TOOL = "execute_tool"
-const toolName = "gen_ai.tool.name"
-const toolCallId = "gen_ai.tool.call.id"
-const toolType = "gen_ai.tool.type"
-const toolDescription = "gen_ai.tool.description"
-const TOOL_ERROR = "tool_error"
 /** Where effect/ai writes what a tool is called with. */
 const PARAMETERS = "parameters"
 
@@ -53,7 +47,8 @@ interface Options {
   readonly toolkit?: AnyToolkit | Effect.Effect<AnyToolkit> | undefined
 }
 
-type AnyToolkit = Toolkit.WithHandler<Record<string, Tool.Any>>
+/** A toolkit whose tools nobody knows. @internal */
+export type AnyToolkit = Toolkit.WithHandler<Record<string, Tool.Any>>
 
 type Parent = () => Tracer.Span | undefined
 
@@ -91,50 +86,82 @@ const traced = (self: AnyToolkit, parent: Parent): AnyToolkit => {
   const handle = (name: string, params: never, id?: string, options?: never) =>
     Effect.succeed(Stream.unwrap(Effect.gen(function*() {
       const span = yield* begin(name, id, self.tools[name], parent())
-      const results = yield* self.handle(name, params, id, options).pipe(
-        Effect.withParentSpan(span, { captureStackTrace: false }),
-        Effect.onExit(() => Effect.sync(() => span.attribute(PARAMETERS, "[redacted]")))
-      )
-      return results.pipe(
-        Stream.mapArray((results) => {
-          if (results.some(({ isFailure }) => isFailure)) span.attribute(Attributes.errorType, TOOL_ERROR)
-          return results
-        }),
-        Stream.provideService(Tracer.ParentSpan, span)
-      )
+      return yield* open(self.handle(name, params, id, options), span)
     })))
   // It calls the tools as it did, within a stream that begins with the span.
   return { tools: self.tools, handle: handle as unknown as AnyToolkit["handle"] }
 }
+
+/**
+ * Runs a tool in a span of its own; `use` reads what it answers, and says how long that may take.
+ *
+ * @internal
+ */
+export const execute = <A, E, R>(
+  self: AnyToolkit,
+  call: { readonly name: string; readonly params: unknown; readonly id: string },
+  use: (results: ReturnType<AnyToolkit["handle"]>) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, Exclude<R, Scope.Scope>> =>
+  Effect.scoped(Effect.flatMap(
+    begin(call.name, call.id, self.tools[call.name], undefined),
+    // The toolkit decodes them.
+    (span) => use(open(self.handle(call.name, call.params as never, call.id), span))
+  ))
+
+/** A call within its span, which never tells what the tool was given. */
+const open = (called: ReturnType<AnyToolkit["handle"]>, span: Tracer.Span): ReturnType<AnyToolkit["handle"]> =>
+  called.pipe(
+    Effect.withParentSpan(span, { captureStackTrace: false }),
+    Effect.onExit(() => Effect.sync(() => span.attribute(PARAMETERS, "[redacted]"))),
+    Effect.map((results) =>
+      results.pipe(
+        Stream.mapArray((results) => {
+          if (results.some(({ isFailure }) => isFailure)) {
+            span.attribute(Attributes.errorType, Attributes.toolError.failed)
+          }
+          return results
+        }),
+        Stream.provideService(Tracer.ParentSpan, span)
+      )
+    )
+  )
+
+/** It did not answer in time. @internal */
+export class ToolTimedOut extends Data.TaggedError("ToolTimedOut")<{ readonly message: string }> {}
 
 class ToolFailed extends Data.TaggedError("ToolFailed")<{ readonly message: string }> {}
 
 const begin = (name: string, id: string | undefined, tool: Tool.Any | undefined, parent: Tracer.Span | undefined) => {
   const description = tool === undefined ? undefined : Tool.getDescription(tool)
   return Effect.acquireRelease(
-    Effect.makeSpan(`${EXECUTE_TOOL} ${name}`, {
+    Effect.makeSpan(Attributes.executeToolSpan(name), {
       kind: "internal",
       ...(parent === undefined ? undefined : { parent }),
       attributes: {
-        [Attributes.operationName]: EXECUTE_TOOL,
-        [toolName]: name,
-        // What runs here runs in this process, whoever has defined it.
-        [toolType]: "function",
-        ...(id === undefined ? undefined : { [toolCallId]: id }),
-        ...(description === undefined ? undefined : { [toolDescription]: description })
+        [Attributes.operationName]: Attributes.executeTool.operation,
+        [Attributes.toolName]: name,
+        [Attributes.toolType]: Attributes.executeTool.toolType,
+        ...(id === undefined ? undefined : { [Attributes.toolCallId]: id }),
+        ...(description === undefined ? undefined : { [Attributes.toolDescription]: description })
       }
     }),
     (span, exit) =>
-      Clock.clockWith((clock) =>
-        Effect.sync(() => {
-          const hasFailed = Exit.isFailure(exit) && !Exit.hasInterrupts(exit)
-          if (hasFailed) span.attribute(Attributes.errorType, TOOL_ERROR)
-          // The failure itself may say what the tool was given; the caller has it.
-          span.end(
-            clock.currentTimeNanosUnsafe(),
-            hasFailed ? Exit.fail(new ToolFailed({ message: `The tool ${name} failed.` })) : exit
-          )
-        })
-      )
+      Clock.clockWith((clock) => {
+        const end = clock.currentTimeNanosUnsafe()
+        const hasFailed = Exit.isFailure(exit) && !Exit.hasInterrupts(exit)
+        if (hasFailed) span.attribute(Attributes.errorType, errorType(exit.cause))
+        // The failure itself may say what the tool was given; the caller has it.
+        span.end(end, hasFailed ? Exit.fail(new ToolFailed({ message: `The tool ${name} failed.` })) : exit)
+        const error = span.attributes.get(Attributes.errorType)
+        return Metric.update(
+          Metrics.toolDuration(name)(typeof error === "string" ? error : ""),
+          Number(end - span.status.startTime) / 1e9
+        )
+      })
   )
 }
+
+const errorType = (cause: Cause.Cause<unknown>): string =>
+  cause.reasons.some((reason) => Cause.isFailReason(reason) && reason.error instanceof ToolTimedOut)
+    ? Attributes.toolError.timedOut
+    : Attributes.toolError.failed

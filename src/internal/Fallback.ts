@@ -102,9 +102,9 @@ export const make = (
       isRefused: (value: A) => boolean,
       broken?: ClaudeError.ClaudeError
     ) => {
-      /** What an earlier target ended with that may be tried again, and the answer of one that refused. */
-      let waits: ClaudeError.ClaudeRetryableError | undefined
-      let refused: { readonly value: A } | undefined
+      /** What an earlier target ended with that others may serve, and the answer of one that refused. */
+      let before: ClaudeError.ClaudeError | undefined
+      let refused: { readonly value: A; readonly restore: () => void } | undefined
 
       const attempts = Effect.suspend(() => Retrying.retrying(call.again, attempt))
       const here = (attempts: Effect.Effect<A, ClaudeError.ClaudeError, R>): typeof attempts =>
@@ -112,15 +112,17 @@ export const make = (
           onSuccess: (value) => {
             const to = call.prepared.policy.onRefusal === "fallback" && isRefused(value) ? next(call) : undefined
             if (to === undefined) return Effect.succeed(value)
-            refused = { value }
+            refused = { value, restore: remember(call) }
             return Effect.andThen(moveOn(call, to, undefined), there)
           },
           onFailure: (error) => {
             const to = error.mayFailOver ? next(call) : undefined
             if (to === undefined) {
-              return refused === undefined ? Effect.fail(told(call, waits, error)) : Effect.succeed(refused.value)
+              if (refused === undefined) return Effect.fail(told(call, before, error))
+              refused.restore()
+              return Effect.succeed(refused.value)
             }
-            if (error._tag === "ClaudeRetryableError") waits = error
+            before = error
             return Effect.andThen(moveOn(call, to, error), there)
           }
         })
@@ -130,15 +132,25 @@ export const make = (
   }
 }
 
+/** Who answered, to be said again where nobody does after that. */
+const remember = (call: Call): () => void => {
+  const { accumulator, target } = call
+  const restore = call.span.remember()
+  return () => {
+    Object.assign(call, { accumulator, target })
+    restore()
+  }
+}
+
 /** What a later target cannot do at all is no reason to think that the call will never work. */
 const told = (
   { target: { model } }: Call,
-  waits: ClaudeError.ClaudeRetryableError | undefined,
+  before: ClaudeError.ClaudeError | undefined,
   error: ClaudeError.ClaudeError
 ): ClaudeError.ClaudeError =>
-  waits === undefined || error._tag === "ClaudeRetryableError" || error.reason._tag === "DeadlineExceeded"
+  before === undefined || error.mayFailOver || error.reason._tag === "DeadlineExceeded"
     ? error
-    : Failure.enrich(waits, {
-      attempts: waits.attempts,
-      message: `${waits.message}\nThen ${model} was asked, too: ${error.message}`
+    : Failure.enrich(before, {
+      attempts: before.attempts,
+      message: `${before.message}\nThen ${model} was asked, too: ${error.message}`
     })

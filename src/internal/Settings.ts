@@ -203,7 +203,10 @@ export const resolve = (options: ClientOptions): Settings | ClaudeError.ClaudeFa
 
 /** A client that is handed in brings its own credential, URL and connections. */
 const checkClient = (options: object): ClaudeError.ClaudeFatalError | undefined => {
-  if (Reflect.get(options, "client") === undefined) return undefined
+  const client: unknown = Reflect.get(options, "client")
+  if (client === undefined) return undefined
+  const wrong = Shape.check("options", "", { client }, { client: targetFields["client"]! })
+  if (wrong !== undefined) return wrong
   const beside = transportKeys.find((key) => key !== "client" && Reflect.get(options, key) !== undefined)
   return beside === undefined
     ? undefined

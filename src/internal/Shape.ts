@@ -25,13 +25,12 @@ export const check = (
   fields: Fields
 ): ClaudeError.ClaudeFatalError | undefined => {
   if (options === undefined) return undefined
-  const names = Object.keys(fields).join(", ")
-  if (!Predicate.isObject(options)) return refuse(what, options, `an object of ${names}`)
+  if (!Predicate.isObject(options)) return refuse(what, options, `an object of ${namesOf(fields)}`)
   for (const [name, value] of Object.entries(options)) {
     const shape = fields[name]
     const at = `${path}${name}`
     if (shape === undefined || !Object.hasOwn(fields, name)) {
-      return Failure.misconfigured(at, `${name} is no option of ${what}; there are ${names}.`)
+      return Failure.misconfigured(at, `${name} is no option of ${what}; there are ${namesOf(fields)}.`)
     }
     if (value === undefined || shape === "elsewhere") continue
     const wrong = isCheck(shape) ? checkValue(at, value, shape) : check(at, `${at}.`, value, shape)
@@ -39,6 +38,8 @@ export const check = (
   }
   return undefined
 }
+
+const namesOf = (fields: Fields): string => Object.keys(fields).join(", ")
 
 const isCheck = (shape: Check | Fields): shape is Check => Array.isArray(shape)
 

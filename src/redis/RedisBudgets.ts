@@ -2,7 +2,7 @@
  * Budgets that several processes share: in Redis, a counter for each window of each budget.
  *
  * All entries of a reservation are checked and counted in one script, so that two processes never both spend what is left
- * once. A counter lives a day longer than its window, since a call may be settled after it.
+ * once. A counter lives a day longer than its window, for those who look at it.
  *
  * A counter is never below zero, so that what a lost counter's calls give back makes a budget no larger. The id of each
  * question is kept for two minutes, so that it changes nothing when it comes again.

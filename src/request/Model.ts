@@ -85,3 +85,9 @@ export const label = (id: string): string => lookup(id)?.label ?? OTHER
 export const isRetired = (model: KnownModel, now: number): boolean =>
   // The hour is not announced: a refusal too early would fail calls that work, one too late costs a 404.
   model.retiresAt !== undefined && now >= Date.parse(model.retiresAt) + DAY_MILLIS
+
+/** Models before structured output: Claude 1 to 3, and 4.0. */
+const OLD = /claude-(?:[123]\b|instant|(?:opus|sonnet|haiku)-4(?:-0)?(?:$|[@:]|-(?:\d{8}|latest|v\d)))/
+
+/** Whether a model can be held to a JSON Schema; one that nobody knows is newer. @internal */
+export const hasStructuredOutput = (id: string): boolean => !OLD.test(id)

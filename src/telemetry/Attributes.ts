@@ -14,12 +14,18 @@ export const waitSpan = (kind: WaitKind) => `claude.wait ${kind}`
 export const retryEvent = "claude.retry"
 export const firstContentEvent = "claude.first_content"
 export const fallbackEvent = "claude.fallback"
+export const guardEvent = "claude.guard"
 export const circuitLog = "claude.circuit.transition"
 export const budgetExceededLog = "claude.budget.exceeded"
 export const budgetUnpricedLog = "claude.budget.unpriced"
 export const budgetThresholdLog = "claude.budget.threshold"
 export const rateLimitLowLog = "claude.ratelimit.low"
 export const storeUnavailableLog = "claude.store.unavailable"
+/** Whoever has defined a tool, what has a span runs in this process. */
+export const executeTool = { operation: "execute_tool", toolType: "function" } as const
+export const executeToolSpan = (tool: string) => `execute_tool ${tool}`
+export const invokeAgent = { operation: "invoke_agent" } as const
+export const invokeAgentSpan = (agent: string) => `invoke_agent ${agent}`
 export const inferenceDetails = "gen_ai.client.inference.operation.details"
 export const exceptionLog = "gen_ai.client.operation.exception"
 
@@ -64,11 +70,20 @@ export const systemInstructions = "gen_ai.system_instructions"
 export const inputMessages = "gen_ai.input.messages"
 export const outputMessages = "gen_ai.output.messages"
 export const toolDefinitions = "gen_ai.tool.definitions"
+export const toolName = "gen_ai.tool.name"
+export const toolCallId = "gen_ai.tool.call.id"
+export const toolType = "gen_ai.tool.type"
+export const toolDescription = "gen_ai.tool.description"
+export const agentName = "gen_ai.agent.name"
 
 // general
 export const serverAddress = "server.address"
 export const serverPort = "server.port"
 export const errorType = "error.type"
+/** The `error.type` of a tool: it failed, or it did not answer in time. */
+export const toolError = { failed: "tool_error", timedOut: "client_timeout_error" } as const
+/** The `error.type` of what has no type of its own. */
+export const otherError = "_OTHER"
 export const exceptionType = "exception.type"
 export const exceptionMessage = "exception.message"
 export const httpRequestMethod = "http.request.method"
@@ -112,6 +127,9 @@ export const circuitTo = "claude.circuit.to"
 export const rateLimitKind = "claude.ratelimit.kind"
 export const budgetName = "claude.budget.name"
 export const storeName = "claude.store.name"
+export const guardName = "claude.guard.name"
+export const guardWhere = "claude.guard.where"
+export const guardVerdict = "claude.guard.verdict"
 
 /** What a response cache answered: what was kept, nothing, or what somebody else was asking for already. */
 export type CacheOutcome = "hit" | "miss" | "shared"

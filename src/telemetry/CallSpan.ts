@@ -143,6 +143,14 @@ export class CallSpan {
     })
   }
 
+  /** Remembers who answered; what it gives says that again. */
+  remember(): () => void {
+    const { chunks, message, model, requestId, series, servedBy, telemetry } = this
+    return () => {
+      Object.assign(this, { chunks, message, model, requestId, series, servedBy, telemetry })
+    }
+  }
+
   /** What the response cache said to it; a message that was kept is its answer. */
   cached(outcome: Attributes.CacheOutcome, message: Message | undefined): void {
     this.cacheOutcome = outcome
@@ -262,7 +270,7 @@ export class CallSpan {
       return Effect.andThen(failed, content).pipe(
         Effect.andThen(Effect.sync(() => writer.end(span, outcome, exit, now)))
       )
-    })
+    }).pipe(Effect.uninterruptible)
   }
 
   /** The answer of a token count. */

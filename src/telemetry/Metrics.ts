@@ -6,6 +6,7 @@
  */
 import * as Metric from "effect/Metric"
 import type { Components } from "../request/Cost.ts"
+import { OTHER } from "../request/Model.ts"
 import type * as Pricing from "../request/Pricing.ts"
 import * as Attributes from "./Attributes.ts"
 
@@ -106,6 +107,13 @@ const outputTokenRate = histogram(
   [1, 2, 5, 10, 20, 40, 60, 80, 100, 150, 200, 400]
 )
 const cost = counter("claude.client.cost", "{USD}", "What calls cost, by component")
+const executeToolDuration = histogram("gen_ai.execute_tool.duration", "s", "Duration of a tool's run", latency)
+const invokeAgentDuration = histogram(
+  "gen_ai.invoke_agent.duration",
+  "s",
+  "Duration of an agent's run, its tools included",
+  Array.from({ length: 13 }, (_, n) => 0.1 * 2 ** n)
+)
 const overflow = counter("claude.telemetry.overflow", "{event}", "What telemetry could not record, by reason")
 
 const componentLabels: Readonly<Record<keyof Components, string>> = {
@@ -132,6 +140,29 @@ export const keep = <A>(make: (label: string) => A): (label: string) => A => {
 
 const withError = (metric: (labels: Labels) => Histogram, labels: Labels): (error: string) => Histogram =>
   keep((error) => metric(error === "" ? labels : { ...labels, [Attributes.errorType]: error }))
+
+/** How many tools, and agents, are told apart. */
+const NAMES = 100
+
+/** Keeps what `make` makes of the first hundred labels; all that come later are one. */
+const keepFew = <A>(make: (label: string) => A): (label: string) => A => {
+  const seen = new Set<string>()
+  const kept = keep(make)
+  return (label) => {
+    if (seen.size < NAMES) seen.add(label)
+    return kept(seen.has(label) ? label : OTHER)
+  }
+}
+
+/** How long a tool took, by its name and then its `error.type`, or "". @internal */
+export const toolDuration: (name: string) => (error: string) => Histogram = keepFew((name) =>
+  withError(executeToolDuration, { [Attributes.toolName]: name })
+)
+
+/** How long an agent took, by its name and then its `error.type`, or "". @internal */
+export const agentDuration: (name: string) => (error: string) => Histogram = keepFew((name) =>
+  withError(invokeAgentDuration, { [Attributes.agentName]: name })
+)
 
 /** The series of one request model that no response is known for yet. @internal */
 export class RequestSeries {

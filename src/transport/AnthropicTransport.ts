@@ -140,7 +140,8 @@ const providers: Readonly<Record<string, string | undefined>> = {
   AnthropicFoundry: "azure.ai.inference"
 }
 
-const makeClient = Effect.fnUntraced(function*(
+/** The client of a key, whose credential and URL are checked. @internal */
+export const makeClient = Effect.fnUntraced(function*(
   options: AnthropicTransportOptions
 ): Effect.fn.Return<AnthropicClient, ClaudeError.ClaudeFatalError, Scope.Scope> {
   // What a program without types may hand in is read as it comes.
@@ -206,8 +207,8 @@ const loadAgent = async (): Promise<typeof import("undici").Agent> => {
   }
 }
 
-/** What no message may show, also where a proxy or the platform echoes it. */
-const secrets = (client: AnthropicClient): ReadonlyArray<string> =>
+/** What no message may show, also where a proxy or the platform echoes it. @internal */
+export const secrets = (client: AnthropicClient): ReadonlyArray<string> =>
   [client.apiKey, client.authToken].filter((secret) => secret != null && secret !== "") as ReadonlyArray<string>
 
 const accountOf = (client: AnthropicClient): string | undefined => {

@@ -73,7 +73,7 @@ interface FetchInit extends Omit<RequestInit, "headers"> {
   readonly [mailboxKey]?: Mailbox | undefined
 }
 
-/** A `fetch` over a dispatcher, for requests that carry a mailbox; others go to the built-in one. @internal */
+/** A `fetch` over a dispatcher: the body of a request that carries a mailbox goes there, others are undici's own. @internal */
 export const makeFetch = (dispatcher: Dispatcher): typeof globalThis.fetch => {
   let last: { readonly url: string; readonly origin: string; readonly path: string } | undefined
   const dispatch = (url: string, init: FetchInit, mailbox: Mailbox) =>
@@ -99,11 +99,18 @@ export const makeFetch = (dispatcher: Dispatcher): typeof globalThis.fetch => {
     })
   const fetch = (url: string, init: FetchInit = {}) => {
     const mailbox = init[mailboxKey]
-    // Token exchanges of the SDK's credential providers pass here too, without a mailbox.
-    return mailbox === undefined ? globalThis.fetch(url, init as RequestInit) : dispatch(url, init, mailbox)
+    // Files pass here too, and token exchanges of the SDK's credential providers, without a mailbox.
+    return mailbox === undefined ? fetchOver(dispatcher, url, init) : dispatch(url, init, mailbox)
   }
   // The SDK reads only what DispatchedResponse has: ok, status, url, headers.get/entries, body, text().
   return fetch as unknown as typeof globalThis.fetch
+}
+
+/** Not the built-in one: that knows no dispatcher of ours, and keeps all of a body that is a stream until it is sent. */
+const fetchOver = async (dispatcher: Dispatcher, url: string, init: FetchInit) => {
+  const { fetch } = await import("undici")
+  // The types of undici and of the DOM differ in their names only.
+  return fetch(url, { ...init, dispatcher } as import("undici").RequestInit)
 }
 
 class Handler implements Dispatcher.DispatchHandler {

@@ -863,6 +863,26 @@ describe("a shared store", () => {
       assert.strictEqual(yield* left(other, "tenant 1199"), 70)
     }))
 
+  it.effect("that refuses something for good is asked for the rest all the same", () =>
+    Effect.gen(function*() {
+      const memory = BudgetStore.makeMemory()
+      const store: Stores.BudgetStore = {
+        reserve: memory.reserve,
+        settle: (entries, id) =>
+          entries.some(({ key }) => key.endsWith(":bad"))
+            ? Effect.fail({ _tag: "StoreError", message: "no number", refused: true })
+            : memory.settle(entries, id)
+      }
+      const guard = yield* guarded
+      const budget = make([{ tokens: 100, per: "tenant", ...day }], { shared: { store, guard } })
+      yield* Effect.flatMap(budget.reserve(60, { tenant: "bad" }), ({ settle }) => settle(spent(10)))
+      for (let call = 0; call < 5; call++) {
+        yield* Effect.flatMap(budget.reserve(60, { tenant: "good" }), ({ settle }) => settle(spent(10)))
+        assert.isFalse(guard.isResting())
+      }
+      assert.strictEqual(yield* left(budget, "good"), 50)
+    }))
+
   it.effect("is not told of a window that is over", () =>
     Effect.gen(function*() {
       const { one, state } = yield* two

@@ -298,3 +298,14 @@ describe("the simulated server", () => {
     assert.approximately(mean(Array.from({ length: 20_000 }, () => Math.log(lognormal(random, 0.5)))), 0, 0.02)
   })
 })
+
+it("refusals lower the level also after the clock was set back", () => {
+  const controller = adaptive()
+  const at = 7_200_000
+  controller.overloaded(at, { startedAt: at - 10, inFlight: controller.level })
+  const before = controller.level
+  for (let n = 1; n <= 4; n++) {
+    controller.overloaded(n * 1_000, { startedAt: n * 1_000 - 10, inFlight: controller.level })
+  }
+  assert.isBelow(controller.level, before)
+})

@@ -102,6 +102,20 @@ describe("objects", () => {
       assert.strictEqual(error.reason.responseText, "{\"name\":\"\"}")
     }).pipe(Effect.provide(layerOf([Answer.json({ name: "" })]))))
 
+  it.effect("may have records and tuples that may be absent", () =>
+    Effect.gen(function*() {
+      const schema = Schema.Struct({
+        counts: Schema.optionalKey(Schema.Record(Schema.String, Schema.Int)),
+        at: Schema.optional(Schema.Tuple([Schema.Int, Schema.Int]))
+      })
+      const ask = LanguageModel.generateObject({ prompt: "Where?", schema })
+      assert.deepStrictEqual((yield* ask).value, { counts: { a: 1 }, at: [2, 3] })
+      assert.deepStrictEqual((yield* ask).value, {})
+    }).pipe(Effect.provide(layerOf([
+      Answer.json({ counts: [{ 0: "a", 1: 1 }], at: { 0: 2, 1: 3 } }),
+      Answer.json({ counts: null, at: null })
+    ]))))
+
   it.effect("of a recursive schema are refused before anything is sent, with the path", () =>
     Effect.gen(function*() {
       interface Tree {

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Stream } from "effect"
-import { Claude } from "effect-claude"
+import { Claude, RetryPolicy } from "effect-claude"
 import { Answer } from "effect-claude/testing"
 import { CircuitBreaker } from "effect/persistence"
 import { TestClock } from "effect/testing"
@@ -132,4 +132,41 @@ it.effect("a circuit turns nobody away for longer than it may when the clock is 
     yield* TestClock.setTime(3_600_000)
     assert.strictEqual(yield* Claude.text(hi), "up")
   }).pipe(Effect.provide(layer))
+})
+
+describe("beside long streams", () => {
+  const long = Answer.text(Array.from({ length: 30 }, (_, n) => `word${n}`).join(" "), { pace: "10 seconds" })
+
+  it.effect("the retry of a 529 does not wait until they end", () => {
+    const { layer } = setUp((_, n) => n === 0 ? long : n === 1 ? Answer.error(529) : Answer.text("ok"), {
+      retry: RetryPolicy.standard
+    })
+    return Effect.gen(function*() {
+      const stream = yield* start(Stream.runDrain(Claude.stream(hi)))
+      yield* TestClock.adjust("20 seconds")
+      const other = yield* start(Claude.text(hi))
+      for (let second = 0; second < 10; second++) {
+        yield* settle
+        yield* TestClock.adjust("1 second")
+      }
+      assert.isUndefined(stream.pollUnsafe())
+      assert.isDefined(other.pollUnsafe())
+      yield* Fiber.interruptAll([stream, other])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("a circuit opens all the same where all that comes is refused", () => {
+    const { layer } = setUp((_, n) => n < 5 ? long : Answer.error(529), { concurrency: 64 })
+    return Effect.gen(function*() {
+      const streams = yield* Effect.forEach([1, 2, 3, 4, 5], () => start(Stream.runDrain(Claude.stream(hi))))
+      yield* TestClock.adjust("20 seconds")
+      const reasons: Array<string> = []
+      for (let n = 0; n < 60; n++) {
+        reasons.push(reason(yield* Effect.flip(Claude.text(hi))))
+        if (n === 0) yield* loaded
+      }
+      assert.strictEqual(reasons.at(-1), "CircuitOpen")
+      yield* Fiber.interruptAll(streams)
+    }).pipe(Effect.provide(layer))
+  })
 })

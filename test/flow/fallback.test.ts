@@ -65,6 +65,28 @@ describe("the next target", () => {
 })
 
 describe("where no target serves", () => {
+  it.effect("a spend limit is not hidden by a target that is not there", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(reason(yield* Effect.flip(Claude.message(hi))), "SpendLimit")
+    }).pipe(Effect.provide(two({ first: Answer.error(402), second: Answer.error(404) }))))
+
+  it.effect("a refusal is what the span tells, and who refused", () => {
+    const { layer, observed } = setUp(
+      ({ body }) =>
+        "model" in body && body.model === first
+          ? Answer.text("no", { stopReason: "refusal" })
+          : Answer.error(500),
+      { fallback: [second], onRefusal: "fallback", circuit: false }
+    )
+    return Effect.gen(function*() {
+      yield* Claude.message(hi)
+      const span = observed.spans.find(({ name }) => name.startsWith("chat"))!
+      assert.strictEqual(span.attributes.get("gen_ai.response.model"), first)
+      assert.deepStrictEqual(span.attributes.get("gen_ai.response.finish_reasons"), ["refusal"])
+      assert.isUndefined(span.attributes.get("claude.fallback.served_by"))
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("a refusal is still the answer", () =>
     Effect.gen(function*() {
       assert.strictEqual((yield* Claude.message(hi)).stop_reason, "refusal")

@@ -260,6 +260,42 @@ export const spans: ReadonlyArray<Span> = [
   }
 ]
 
+/** Of what stands on calls: they are held against what an agent tells, in test/ai. */
+const toolErrors = ["tool_error", "client_timeout_error"]
+export const agentSpans: ReadonlyArray<Span> = [
+  {
+    name: /^invoke_agent /,
+    kind: "internal",
+    convention: "gen_ai.invoke_agent.internal",
+    parent: "caller",
+    attributes: {
+      "gen_ai.operation.name": always(oneOf(["invoke_agent"])),
+      "gen_ai.agent.name": always(string),
+      "gen_ai.usage.input_tokens": always(int),
+      "gen_ai.usage.output_tokens": always(int),
+      "gen_ai.response.finish_reasons": { type: "string[]" },
+      "claude.outcome": always(oneOf(["success", "error", "cancelled"])),
+      "error.type": oneOf(errorTypes)
+    },
+    events: { exception }
+  },
+  {
+    name: /^execute_tool /,
+    kind: "internal",
+    convention: "gen_ai.execute_tool.internal",
+    parent: "caller",
+    attributes: {
+      "gen_ai.operation.name": always(oneOf(["execute_tool"])),
+      "gen_ai.tool.name": always(string),
+      "gen_ai.tool.type": always(oneOf(["function"])),
+      "gen_ai.tool.call.id": string,
+      "gen_ai.tool.description": string,
+      "error.type": oneOf(toolErrors)
+    },
+    events: { exception }
+  }
+]
+
 // -----------------------------------------------------------------------------
 // metrics
 // -----------------------------------------------------------------------------
@@ -389,6 +425,18 @@ export const metrics: Readonly<Record<string, Metric>> = {
       "claude.telemetry.reason": always(oneOf(["unpriced", "failed"]))
     }
   }
+}
+
+export const agentMetrics: Readonly<Record<string, Metric>> = {
+  "gen_ai.execute_tool.duration": seconds(latency, {
+    // A hundred of them, then "other".
+    "gen_ai.tool.name": always(string),
+    "error.type": oneOf(toolErrors)
+  }),
+  "gen_ai.invoke_agent.duration": seconds(Array.from({ length: 13 }, (_, n) => 0.1 * 2 ** n), {
+    "gen_ai.agent.name": always(string),
+    "error.type": oneOf(errorTypes)
+  })
 }
 
 // -----------------------------------------------------------------------------

@@ -30,12 +30,14 @@ describe.skipIf(!existsSync(factsFile))("the table", () => {
   const facts: Facts = existsSync(factsFile) ? JSON.parse(readFileSync(factsFile, "utf8")) : undefined
   const isConvention = (name: string) => /^(gen_ai|error|server|http|url|exception)\./.test(name)
 
+  const spans = [...Contract.spans, ...Contract.agentSpans]
+  const metrics = { ...Contract.metrics, ...Contract.agentMetrics }
   const rows: ReadonlyArray<readonly [where: string, Contract.Attributes]> = [
-    ...Contract.spans.flatMap((span) => [
+    ...spans.flatMap((span) => [
       [String(span.name), span.attributes] as const,
       ...Object.entries(span.events).map(([name, attributes]) => [`${span.name} ${name}`, attributes] as const)
     ]),
-    ...Object.entries(Contract.metrics).map(([name, { labels }]) => [name, labels] as const),
+    ...Object.entries(metrics).map(([name, { labels }]) => [name, labels] as const),
     ...Object.entries(Contract.logs).map(([name, { attributes }]) => [name, attributes] as const)
   ]
 
@@ -62,7 +64,7 @@ describe.skipIf(!existsSync(factsFile))("the table", () => {
   })
 
   it("has the spans of the conventions, with what they require", () => {
-    for (const span of Contract.spans) {
+    for (const span of spans) {
       const fact = facts.spans[span.convention ?? ""]
       if (fact === undefined) continue
       assert.strictEqual(span.kind, fact.kind)
@@ -76,7 +78,7 @@ describe.skipIf(!existsSync(factsFile))("the table", () => {
   })
 
   it("has the metrics of the conventions: instrument, unit, value, buckets and labels", () => {
-    for (const [name, metric] of Object.entries(Contract.metrics).filter(([name]) => isConvention(name))) {
+    for (const [name, metric] of Object.entries(metrics).filter(([name]) => isConvention(name))) {
       const fact = facts.metrics[name]
       assert.isDefined(fact, name)
       assert.deepStrictEqual(

@@ -60,39 +60,53 @@ const required = (attributes: Contract.Attributes): ReadonlyArray<string> =>
 // -----------------------------------------------------------------------------
 
 describe("the README", () => {
-  it("has every metric with its unit, its instrument, its buckets and its labels, and no other", () => {
-    const told = rowsOf("Metrics").flatMap(([names, ...cells]) => quoted(names!).map((name) => [name, cells] as const))
-    assert.sameMembers(told.map(([name]) => name), Object.keys(Contract.metrics))
-    for (const [name, [unit, instrument = "", labels = ""]] of told) {
-      const row = Contract.metrics[name]!
-      assert.strictEqual(unit, row.unit, name)
-      const range = row.buckets === undefined ? "" : `, ${row.buckets[0]} to ${row.buckets.at(-1)}`
-      assert.strictEqual(instrument, row.instrument + range, name)
-      assert.sameMembers([...new Set(namesIn("Metrics", labels))], Object.keys(row.labels), name)
-      for (const [label, values] of listsIn(labels)) {
-        assert.sameMembers(values, [...row.labels[label]!.oneOf as ReadonlyArray<string>], `${name}: ${label}`)
+  for (
+    const [title, metrics] of [
+      ["Metrics", Contract.metrics],
+      ["Metrics of tools and agents", Contract.agentMetrics]
+    ] as const
+  ) {
+    it(`has every metric with its unit, its instrument, its buckets and its labels, and no other, in ${title}`, () => {
+      const told = rowsOf(title).flatMap(([names, ...cells]) => quoted(names!).map((name) => [name, cells] as const))
+      assert.sameMembers(told.map(([name]) => name), Object.keys(metrics))
+      for (const [name, [unit, instrument = "", labels = ""]] of told) {
+        const row = metrics[name]!
+        assert.strictEqual(unit, row.unit, name)
+        const range = row.buckets === undefined ? "" : `, ${row.buckets[0]} to ${row.buckets.at(-1)}`
+        assert.strictEqual(instrument, row.instrument + range, name)
+        assert.sameMembers([...new Set(namesIn(title, labels))], Object.keys(row.labels), name)
+        for (const [label, values] of listsIn(labels)) {
+          assert.sameMembers(values, [...row.labels[label]!.oneOf as ReadonlyArray<string>], `${name}: ${label}`)
+        }
       }
-    }
-  })
+    })
+  }
 
-  it("has every span with its kind, its parent, its attributes and its events, and no other", () => {
-    const rows = rowsOf("Spans")
-    const rowOf = (span: string) => Contract.spans.filter((row) => row.name.test(span.replace("{model}", "x")))
-    const shown = rows.map(([span]) => quoted(span!)[0]!)
-    for (const row of Contract.spans) assert.isTrue(shown.some((span) => rowOf(span).includes(row)), String(row.name))
-    for (const [index, [, place, attributes = "", events = ""]] of rows.entries()) {
-      const name = shown[index]!
-      const [row, ...others] = rowOf(name)
-      assert.deepStrictEqual([row !== undefined, others], [true, []], name)
-      assert.strictEqual(place, `${row!.kind}, ${row!.parent}`, name)
-      const told = namesIn("Spans", attributes).map((attribute) => attribute.replace("claude.tag.*", "claude.tag"))
-      assert.sameMembers(told, [...required(row!.attributes)], name)
-      assert.sameMembers([...quoted(events)], Object.keys(row!.events), name)
-      for (const [, event = "", list = ""] of events.matchAll(/`([^`]+)` \{([^}]*)\}/g)) {
-        assert.sameMembers(words(list), Object.keys(row!.events[event]!), event)
+  for (
+    const [title, spans] of [
+      ["Spans", Contract.spans],
+      ["Spans of tools and agents", Contract.agentSpans]
+    ] as const
+  ) {
+    it(`has every span with its kind, its parent, its attributes and its events, and no other, in ${title}`, () => {
+      const rows = rowsOf(title)
+      const rowOf = (span: string) => spans.filter((row) => row.name.test(span.replace(/\{\w+\}/, "x")))
+      const shown = rows.map(([span]) => quoted(span!)[0]!)
+      for (const row of spans) assert.isTrue(shown.some((span) => rowOf(span).includes(row)), String(row.name))
+      for (const [index, [, place, attributes = "", events = ""]] of rows.entries()) {
+        const name = shown[index]!
+        const [row, ...others] = rowOf(name)
+        assert.deepStrictEqual([row !== undefined, others], [true, []], name)
+        assert.strictEqual(place, `${row!.kind}, ${row!.parent}`, name)
+        const told = namesIn(title, attributes).map((attribute) => attribute.replace("claude.tag.*", "claude.tag"))
+        assert.sameMembers(told, [...required(row!.attributes)], name)
+        assert.sameMembers([...quoted(events)], Object.keys(row!.events), name)
+        for (const [, event = "", list = ""] of events.matchAll(/`([^`]+)` \{([^}]*)\}/g)) {
+          assert.sameMembers(words(list), Object.keys(row!.events[event]!), event)
+        }
       }
-    }
-  })
+    })
+  }
 
   it("has every log with its level and its attributes, and no other", () => {
     const told = rowsOf("Logs").map(([name, ...cells]) => [quoted(name!)[0]!, cells] as const)

@@ -1,0 +1,200 @@
+/**
+ * Where personal data and keys stand in a text: by their form, and by their check digits where they have some.
+ *
+ * All of it takes time in proportion to the text, whatever the text: repetitions are bounded, no two of them can share
+ * a character, and what begins inside a word is not looked at. A candidate that fails its check is left one character
+ * further, so that it hides none inside it.
+ */
+import { isIPv6 } from "node:net"
+
+/** What is looked for. @category models @since 0.2.0 */
+export type PiiKind = "email" | "phone" | "iban" | "card" | "ip" | "key"
+
+/** A place in a text, from `start` up to `end`. @category models @since 0.2.0 */
+export interface PiiMatch {
+  readonly kind: PiiKind
+  readonly start: number
+  readonly end: number
+}
+
+/** All kinds; of two that overlap, the one that stands first gives the name. @internal */
+export const kinds: ReadonlyArray<PiiKind> = ["key", "email", "iban", "card", "ip", "phone"]
+
+/** No match but a key reaches further than this from where it is recognized. @internal */
+export const MAX_LENGTH = 384
+
+// -----------------------------------------------------------------------------
+// finding
+// -----------------------------------------------------------------------------
+
+/** In order, and none over another: those that overlap are one. @internal */
+export const find = (text: string, wanted: ReadonlyArray<PiiKind> = kinds): ReadonlyArray<PiiMatch> => {
+  const matches: Array<PiiMatch> = []
+  for (const kind of kinds) {
+    if (wanted.includes(kind)) detectors[kind](text, (start, end) => matches.push({ kind, start, end }))
+  }
+  if (matches.length < 2) return matches
+  // Sorting is stable, so of two at one place the kind that stands first stays first.
+  matches.sort((a, b) => a.start - b.start)
+  const merged: Array<PiiMatch> = []
+  for (const match of matches) {
+    const last = merged.at(-1)
+    if (last === undefined || match.start >= last.end) {
+      merged.push(match)
+      continue
+    }
+    const kind = kinds.indexOf(match.kind) < kinds.indexOf(last.kind) ? match.kind : last.kind
+    merged[merged.length - 1] = { kind, start: last.start, end: Math.max(last.end, match.end) }
+  }
+  return merged
+}
+
+type Found = (start: number, end: number) => void
+
+/** How much of a candidate is one: its length, or none. */
+type Accept = (candidate: string, text: string, start: number) => number
+
+const scan = (pattern: RegExp, accept: Accept = (candidate) => candidate.length) => (text: string, found: Found) => {
+  pattern.lastIndex = 0
+  for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
+    const length = accept(match[0], text, match.index)
+    if (length > 0) found(match.index, match.index + length)
+    pattern.lastIndex = match.index + Math.max(1, length)
+  }
+}
+
+/** The longest beginning of a candidate that ends with a word and passes a check. */
+const longest = (least: number, check: (characters: string) => boolean): Accept => (candidate, text, start) => {
+  let characters = candidate.replaceAll(/[ -]/g, "")
+  for (let end = candidate.length; end > 0 && characters.length >= least; end--) {
+    const last = candidate.charCodeAt(end - 1)
+    if (!isWord(last)) continue
+    if (!isWord(text.charCodeAt(start + end)) && check(characters)) return end
+    characters = characters.slice(0, -1)
+  }
+  return 0
+}
+
+// -----------------------------------------------------------------------------
+// kinds
+// -----------------------------------------------------------------------------
+
+const email = (text: string, found: Found): void => {
+  for (let at = text.indexOf("@"); at !== -1; at = text.indexOf("@", at + 1)) {
+    let start = at
+    while (start > 0 && at - start < 64 && isLocal(text.charCodeAt(start - 1))) start--
+    while (start < at && !isWord(text.charCodeAt(start))) start++
+    let end = at + 1
+    while (end < text.length && end - at < 255 && isDomain(text.charCodeAt(end))) end++
+    while (end > at + 1 && !isWord(text.charCodeAt(end - 1))) end--
+    const labels = text.slice(at + 1, end).split(".")
+    const isName = start < at && labels.length > 1 && labels.every((label) => label !== "") &&
+      /^[A-Za-z]{2,63}$/.test(labels.at(-1)!)
+    if (isName) found(start, end)
+  }
+}
+
+/** Addresses of version 4, and of version 6 with a digit: `std::move` has none. */
+const ip = (text: string, found: Found): void => {
+  scan(
+    /(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\d)/g,
+    (address) => address.split(".").every((part) => Number(part) <= 255) ? address.length : 0
+  )(text, found)
+  let from = 0
+  for (let at = text.indexOf(":"); at !== -1; at = text.indexOf(":", from)) {
+    let start = at
+    while (start > from && at - start < 45 && isAddress(text.charCodeAt(start - 1))) start--
+    let end = at + 1
+    while (end < text.length && end - start < 46 && isAddress(text.charCodeAt(end))) end++
+    from = end
+    const address = text.slice(start, end).replace(/(?<=[^:])[:.]$/, "")
+    if (/\d/.test(address) && !isWord(text.charCodeAt(start - 1)) && isIPv6(address)) {
+      found(start, start + address.length)
+    }
+  }
+}
+
+const luhn = (digits: string): boolean => {
+  if (!/^[2-6]/.test(digits)) return false
+  let sum = 0
+  for (let i = 0; i < digits.length; i++) {
+    const digit = digits.charCodeAt(digits.length - 1 - i) - 48
+    sum += i % 2 === 0 ? digit : digit > 4 ? digit * 2 - 9 : digit * 2
+  }
+  return sum % 10 === 0
+}
+
+const mod97 = (iban: string): boolean => {
+  let rest = 0
+  for (let i = 0; i < iban.length; i++) {
+    const code = iban.charCodeAt((i + 4) % iban.length)
+    rest = code < 58 ? (rest * 10 + code - 48) % 97 : (rest * 100 + code - 55) % 97
+  }
+  return rest === 1
+}
+
+/** As they are written: with the prefix of a country, as in North America, or with a leading zero. */
+const phone = (text: string, found: Found): void => {
+  for (const detect of phones) detect(text, found)
+}
+
+const digitsBetween = (least: number, most: number): Accept => (candidate) => {
+  const digits = candidate.replaceAll(/\D/g, "").length
+  return digits >= least && digits <= most ? candidate.length : 0
+}
+
+const phones = [
+  scan(/(?<![\w+])(?:\+|00)[1-9](?:[ ()./-]{0,2}\d){6,14}(?!\w)/g),
+  scan(/(?<![\w.+-])(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])/g),
+  // A date with dots has eight digits.
+  scan(
+    /(?<![\w.+-])\(?0[1-9]\d{0,4}\)?[ ./-]{1,2}\d{2,8}(?:([ .-])\d{2,8}(?:\1\d{2,8}){0,3})?(?!\w)/g,
+    digitsBetween(9, 12)
+  ),
+  scan(/(?<![\w.+-])0[1-9]\d{8,10}(?![\w.])/g)
+]
+
+// A private key ends with as much of its last line as is there: in a stream that comes in pieces too.
+const key = scan(
+  new RegExp(
+    `(?<![\\w-])(?:${
+      [
+        "sk-[\\w-]{16,512}",
+        "gh[oprsu]_\\w{30,255}",
+        "github_pat_\\w{22,255}",
+        "glpat-[\\w-]{20,255}",
+        "xox[abeoprs]-[\\w-]{10,255}",
+        "(?:AKIA|ASIA)[A-Z0-9]{16}(?!\\w)",
+        "AIza[\\w-]{35}",
+        "hf_\\w{30,64}",
+        "npm_\\w{36}",
+        "[prs]k_(?:live|test)_\\w{16,255}",
+        "eyJ[\\w-]{8,300}\\.eyJ[\\w-]{8,4096}(?:\\.[\\w-]{0,1024})?",
+        "-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\\w+/=\\s\\\\]{0,8192}(?:(?!-----B)-{1,5}(?:E[A-Z ]{0,60}-{0,5})?)?"
+      ].join("|")
+    })`,
+    "g"
+  )
+)
+
+const detectors: Readonly<Record<PiiKind, (text: string, found: Found) => void>> = {
+  key,
+  email,
+  iban: scan(/(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}/g, longest(15, mod97)),
+  card: scan(/(?<![\w+])\d(?:[ -]?\d){11,18}/g, longest(12, luhn)),
+  ip,
+  phone
+}
+
+// -----------------------------------------------------------------------------
+// characters
+// -----------------------------------------------------------------------------
+
+// Beyond either end of a text the code is NaN, which is none of these.
+const isDigit = (code: number): boolean => code >= 48 && code <= 57
+const isLetter = (code: number): boolean => (code >= 65 && code <= 90) || (code >= 97 && code <= 122)
+const isWord = (code: number): boolean => isDigit(code) || isLetter(code) || code === 95
+const isDomain = (code: number): boolean => isDigit(code) || isLetter(code) || code === 45 || code === 46
+const isLocal = (code: number): boolean => isWord(code) || code === 43 || code === 45 || code === 46 || code === 37
+const isAddress = (code: number): boolean =>
+  isDigit(code) || code === 58 || code === 46 || (code >= 65 && code <= 70) || (code >= 97 && code <= 102)

@@ -1,0 +1,283 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Schema, Stream } from "effect"
+import { AiError, LanguageModel, Prompt, Tool, Toolkit } from "effect/ai"
+import { TestClock } from "effect/testing"
+import * as Agent from "../../src/ai/Agent.ts"
+import { answers, asks, calls, done, ends, finished, play, says, tags } from "./agentModel.ts"
+
+const Add = Tool.make("add", {
+  parameters: Schema.Struct({ a: Schema.Int, b: Schema.Int }),
+  success: Schema.Int
+})
+const Wait = Tool.make("wait", { success: Schema.String })
+const Tools = Toolkit.make(Add, Wait)
+const handlers = Tools.toLayer({
+  add: ({ a, b }) => Effect.succeed(a + b),
+  wait: () => Effect.as(Effect.sleep("10 seconds"), "waited")
+})
+
+const agent = Agent.make({ name: "sums", toolkit: Tools, instructions: "Add." })
+
+const collect = (self: typeof agent, input: Prompt.RawInput = "1+2", options?: Agent.RunOptions) =>
+  Stream.runCollect(self.stream(input, options))
+
+const encode = Schema.encodeSync(Prompt.Prompt)
+const ofJson = (transcript: Prompt.Prompt): Prompt.Prompt =>
+  Schema.decodeUnknownSync(Prompt.Prompt)(JSON.parse(JSON.stringify(encode(transcript))))
+
+describe("an agent", () => {
+  it.effect("asks the model again with what its tools answered, until it is done", () => {
+    const model = play(asks(...says("Let me see. "), calls("t1", "add", { a: 1, b: 2 })), done("It is 3."))
+    return Effect.gen(function*() {
+      const result = yield* agent.run("1+2")
+      assert.deepInclude(result, { reason: "done", text: "It is 3.", turns: 2, pending: [] })
+      assert.deepStrictEqual(answers(result.transcript), { t1: 3 })
+      assert.deepStrictEqual(result.transcript.content.map(({ role }) => role), [
+        "user",
+        "assistant",
+        "tool",
+        "assistant"
+      ])
+      assert.deepStrictEqual(model.prompts[1]!.content.map(({ role }) => role), ["system", "user", "assistant", "tool"])
+    }).pipe(Effect.provide([model.layer, handlers]))
+  })
+
+  it.effect("tells each step in order, and the transcript so far with each turn", () => {
+    const model = play(asks(...says("Look: "), calls("t1", "add", { a: 1, b: 2 })), [
+      { type: "reasoning-start", id: "r" },
+      { type: "reasoning-delta", id: "r", delta: "Hm." },
+      { type: "reasoning-end", id: "r" },
+      ...done("It is 3.")
+    ])
+    return Effect.gen(function*() {
+      const steps = yield* collect(agent)
+      assert.deepStrictEqual(tags(steps), [
+        "TextDelta",
+        "ToolStarted",
+        "ToolFinished",
+        "TurnFinished",
+        "ReasoningDelta",
+        "TextDelta",
+        "TextDelta",
+        "TextDelta",
+        "TurnFinished",
+        "Finished"
+      ])
+      assert.deepInclude(finished(steps)[0], { turn: 1, name: "add", outcome: "success", result: 3, attempts: 1 })
+      const turns = steps.filter((step) => step._tag === "TurnFinished")
+      assert.deepStrictEqual(turns.map(({ finishReason, turn }) => [turn, finishReason]), [[1, "tool-calls"], [
+        2,
+        "stop"
+      ]])
+      assert.deepStrictEqual(turns.map(({ transcript }) => transcript.content.length), [3, 4])
+      assert.deepStrictEqual(turns[0]!.usage, {
+        inputTokens: 10,
+        outputTokens: 5,
+        cacheReadTokens: 0,
+        cacheWriteTokens: 0
+      })
+    }).pipe(Effect.provide([model.layer, handlers]))
+  })
+
+  it.effect("goes on after a pause without being asked anything", () => {
+    const model = play([...says("Searching"), ends("pause")], done())
+    return Effect.gen(function*() {
+      const { reason, turns } = yield* agent.run("Go")
+      assert.deepStrictEqual([reason, turns], ["done", 2])
+      assert.deepStrictEqual(model.prompts[1]!.content.map(({ role }) => role), ["system", "user", "assistant"])
+    }).pipe(Effect.provide([model.layer, handlers]))
+  })
+
+  for (const [finish, reason] of [["length", "cut"], ["content-filter", "refused"], ["unknown", "cut"]] as const) {
+    it.effect(`is ${reason} where an answer ends with ${finish}, and runs none of its tools`, () => {
+      const model = play([calls("t1", "add", { a: 1, b: 2 }), ends(finish)])
+      return Effect.gen(function*() {
+        const steps = yield* collect(agent)
+        const result = steps.at(-1) as Agent.Finished
+        assert.strictEqual(result.reason, reason)
+        assert.deepStrictEqual(tags(steps), ["ToolFinished", "TurnFinished", "Finished"])
+        assert.deepInclude(finished(steps)[0], { outcome: "interrupted", attempts: 0 })
+        assert.nestedInclude(answers(result.transcript), { "t1.type": "execution-interrupted" })
+      }).pipe(Effect.provide([model.layer, handlers]))
+    })
+  }
+
+  it.effect("is cut where an answer just ends", () =>
+    Effect.gen(function*() {
+      assert.strictEqual((yield* agent.run("Go")).reason, "cut")
+    }).pipe(Effect.provide([play(says("Half")).layer, handlers])))
+
+  it.effect("fails where the model does, and where its stream tells of an error", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(agent.run("Go"))
+      assert.strictEqual(error.reason._tag, "InternalProviderError")
+      assert.notInclude(error.message, "secret")
+    }).pipe(Effect.provide([play([...says("Half"), { type: "error", error: "secret" }]).layer, handlers])))
+
+  it("refuses options that cannot be meant, by their names", () => {
+    const refused = (options: Partial<Parameters<typeof Agent.make<{}>>[0]>) => () =>
+      Agent.make({ name: "x", toolkit: Toolkit.empty, ...options })
+    assert.throws(refused({ limits: { turns: 0 } }), RangeError, /limits\.turns is 0; expected a whole number/)
+    assert.throws(refused({ limits: { tokens: -1 } }), RangeError, /limits\.tokens/)
+    assert.throws(refused({ limits: { cost: Number.NaN } }), RangeError, /limits\.cost/)
+    assert.throws(refused({ limits: { time: 0 } }), RangeError, /limits\.time/)
+    assert.throws(refused({ tools: { concurrency: 1.5 } }), RangeError, /tools\.concurrency/)
+    assert.throws(refused({ tools: { timeout: "soon" as never } }), RangeError, /tools\.timeout/)
+    assert.throws(() => agent.run("x", { limits: { turns: 0 } }), RangeError, /limits\.turns/)
+  })
+
+  it("has types of what its tools need, and no more", () => {
+    const empty = Agent.make({ name: "x", toolkit: Toolkit.empty })
+    const one: Effect.Effect<Agent.Result, AiError.AiError, LanguageModel.LanguageModel> = empty.run("x")
+    const two = agent.run("x")
+    const services: ReadonlyArray<Effect.Services<typeof two>> = []
+    const needed: ReadonlyArray<LanguageModel.LanguageModel | Tool.Handler<"add"> | Tool.Handler<"wait">> = services
+    const as: ReadonlyArray<Effect.Services<typeof two>> = needed
+    // @ts-expect-error the handlers are missing
+    const missing: ReadonlyArray<LanguageModel.LanguageModel> = services
+    // @ts-expect-error there is no such tool
+    Agent.make({ name: "x", toolkit: Tools, tools: { each: { ad: {} } } })
+    assert.isTrue([one, two].every(Effect.isEffect) && as === missing as never)
+  })
+})
+
+describe("limits", () => {
+  it.effect("of turns: what the last turn asks for is not run, and is answered so", () => {
+    const model = play(asks(calls("t1", "add", { a: 1, b: 2 })), asks(calls("t2", "add", { a: 3, b: 4 })))
+    return Effect.gen(function*() {
+      const { reason, transcript, turns } = yield* agent.run("Go", { limits: { turns: 2 } })
+      assert.deepStrictEqual([reason, turns], ["turn-limit", 2])
+      const { t1, t2 } = answers(transcript)
+      assert.strictEqual(t1, 3)
+      assert.deepInclude(t2, { type: "execution-interrupted" })
+      // It goes on from there, with turns of its own.
+      assert.strictEqual((yield* agent.run(transcript, { limits: { turns: 1 } })).reason, "turn-limit")
+      assert.strictEqual(model.prompts.length, 3)
+    }).pipe(Effect.provide([model.layer, handlers]))
+  })
+
+  it.effect("of tokens are those of all turns, and do not keep it from being done", () => {
+    const model = play(asks(calls("t1", "add", { a: 1, b: 2 })), asks(calls("t2", "add", { a: 1, b: 2 })), done())
+    return Effect.gen(function*() {
+      const some = yield* agent.run("Go", { limits: { tokens: 30 } })
+      assert.deepStrictEqual([some.reason, some.turns], ["token-limit", 2])
+      assert.deepInclude(some.usage, { inputTokens: 20, outputTokens: 10 })
+      assert.strictEqual((yield* agent.run("Go", { limits: { tokens: 1 } })).reason, "done")
+    }).pipe(Effect.provide([model.layer, handlers]))
+  })
+
+  it.effect("of cost: the sum of what turns cost", () => {
+    const turn = (
+      id: string,
+      cost?: number | null
+    ) => [calls(id, "add", { a: 1, b: 2 }), ends("tool-calls", [1, 1], cost)]
+    const model = play(turn("t1", 0.25), turn("t2", 0.25))
+    return Effect.gen(function*() {
+      const { cost, reason, turns } = yield* agent.run("Go", { limits: { cost: 0.75 } })
+      assert.deepStrictEqual([reason, turns, cost], ["cost-limit", 3, 0.75])
+    }).pipe(Effect.provide([model.layer, handlers]))
+  })
+
+  it.effect("of cost are reached by a turn whose cost nobody tells; without one it is unknown and no more", () => {
+    const model = play([calls("t1", "add", { a: 1, b: 2 }), ends("tool-calls", [1, 1], null)], done())
+    return Effect.gen(function*() {
+      const limited = yield* agent.run("Go", { limits: { cost: 100 } })
+      assert.deepStrictEqual([limited.reason, limited.turns, limited.cost], ["cost-limit", 1, undefined])
+    }).pipe(
+      Effect.provide([model.layer, handlers]),
+      Effect.andThen(
+        Effect.gen(function*() {
+          const free = yield* agent.run("Go")
+          assert.deepStrictEqual([free.reason, free.cost], ["done", undefined])
+        }).pipe(Effect.provide([play(asks(calls("t1", "add", { a: 1, b: 2 })), done()).layer, handlers]))
+      )
+    )
+  })
+
+  it.effect("of time: tools that run are interrupted and answered so, those that are done keep their results", () => {
+    const model = play(asks(calls("t1", "add", { a: 1, b: 2 }), calls("t2", "wait"), calls("t3", "wait")), done())
+    return Effect.gen(function*() {
+      const limited = Agent.make({
+        name: "x",
+        toolkit: Tools,
+        limits: { time: "5 seconds" },
+        tools: { concurrency: 2 }
+      })
+      const fiber = yield* Effect.forkChild(Stream.runCollect(limited.stream("Go")), { startImmediately: true })
+      yield* TestClock.adjust("6 seconds")
+      const steps = yield* Fiber.join(fiber)
+      const result = steps.at(-1) as Agent.Finished
+      assert.deepStrictEqual([result.reason, result.turns], ["time-limit", 1])
+      const { t1, t2, t3 } = answers(result.transcript)
+      assert.strictEqual(t1, 3)
+      assert.deepInclude(t2, { type: "execution-interrupted" })
+      assert.deepInclude(t3, { type: "execution-interrupted" })
+      // Each call is told to be over, once.
+      assert.deepStrictEqual(finished(steps).map(({ outcome, toolCallId }) => [toolCallId, outcome]), [
+        ["t1", "success"],
+        ["t2", "interrupted"],
+        ["t3", "interrupted"]
+      ])
+      assert.strictEqual(model.prompts.length, 1)
+    }).pipe(Effect.provide([model.layer, handlers]))
+  })
+
+  it.effect("of time: an answer that is not whole is left out, and its cost is unknown", () =>
+    Effect.gen(function*() {
+      const closed = yield* Deferred.make<void>()
+      const slow = Stream.fromIterable(says("Half an answer")).pipe(
+        Stream.concat(Stream.never),
+        Stream.ensuring(Deferred.succeed(closed, undefined))
+      )
+      const limited = Agent.make({ name: "x", toolkit: Toolkit.empty, limits: { time: "5 seconds" } })
+      const fiber = yield* limited.run("Go").pipe(
+        Effect.provide(play(slow).layer),
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* TestClock.adjust("5 seconds")
+      const { cost, reason, transcript, turns } = yield* Fiber.join(fiber)
+      assert.deepStrictEqual([reason, turns, cost], ["time-limit", 1, undefined])
+      assert.deepStrictEqual(transcript.content.map(({ role }) => role), ["user"])
+      yield* Deferred.await(closed)
+    }))
+})
+
+describe("a transcript", () => {
+  it.effect("goes to JSON and back, and on", () => {
+    const model = play(
+      asks(...says("Hm. "), calls("t1", "add", { a: 1, b: 2 })),
+      done("It is 3."),
+      done("You are welcome.")
+    )
+    return Effect.gen(function*() {
+      const { transcript } = yield* agent.run("1+2")
+      const again = yield* agent.run(Prompt.concat(ofJson(transcript), "Thanks"))
+      assert.strictEqual(again.text, "You are welcome.")
+      assert.deepStrictEqual(answers(again.transcript), { t1: 3 })
+      assert.deepStrictEqual(
+        encode(Prompt.fromMessages(model.prompts[2]!.content.slice(1, -1))),
+        encode(transcript)
+      )
+    }).pipe(Effect.provide([model.layer, handlers]))
+  })
+
+  it.effect("with a call that was cut off has it answered, and it is never run again", () => {
+    const model = play(done())
+    return Effect.gen(function*() {
+      const cut = Prompt.make([
+        { role: "user", content: "Go" },
+        {
+          role: "assistant",
+          content: [{ type: "tool-call", id: "t1", name: "wait", params: {}, providerExecuted: false }]
+        },
+        { role: "user", content: "And?" }
+      ])
+      const { transcript } = yield* agent.run(cut)
+      assert.deepInclude(answers(transcript)["t1"], { type: "execution-interrupted" })
+      assert.deepStrictEqual(
+        model.prompts[0]!.content.map(({ role }) => role),
+        ["system", "user", "assistant", "tool", "user"]
+      )
+    }).pipe(Effect.provide([model.layer, handlers]))
+  })
+})
