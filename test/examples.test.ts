@@ -269,6 +269,14 @@ describe.concurrent("examples", () => {
       expect([rows(stdout, "chat "), rows(stdout, "POST #1")]).toEqual([3, 3])
     }))
 
+  it.live("agent-with-tools tries again, waits for an approval, and goes on to its end", () =>
+    Effect.map(output("52-agent-with-tools.ts"), (stdout) => {
+      expect(stdout).toMatch(/^ {2}Forecast +success: "heavy rain" \d+ ms, 2 attempts$/m)
+      expect(stdout).toMatch(/I would order more\.\n {2}Order +waits for an approval/)
+      expect(stdout).toContain("  the shop has ordered 40 × umbrella\n")
+      expect(stdout).toMatch(/^done: 1 turns in the last run, \$0\.\d+$/m)
+    }))
+
   it.live("prompts-ab splits by customer, follows the file, and is not misled by one that is wrong", () =>
     Effect.map(output("54-prompts-ab.ts"), (stdout) => {
       const shares = [...stdout.matchAll(/^(\d) of 6 by version 2$/gm)].map(([, share]) => share)
@@ -492,6 +500,7 @@ describe("README", () => {
       "examples/40-observability.ts": ["telemetry"],
       "examples/50-structured-output.ts": ["object", "object-stream"],
       "examples/51-effect-ai.ts": ["effect-ai"],
+      "examples/52-agent-with-tools.ts": ["agent"],
       "examples/54-prompts-ab.ts": ["prompts"],
       "examples/55-long-document.ts": ["long-document"],
       "examples/60-limits.ts": ["limits"],
@@ -502,7 +511,7 @@ describe("README", () => {
       "test/redis/readme.test.ts": ["shared"]
     }
     for (const [path, names] of Object.entries(regions)) {
-      for (const name of names) expect(regionOf(fromRoot(path), name), `${path}#${name}`).toMatch(/Claude\./)
+      for (const name of names) expect(regionOf(fromRoot(path), name), `${path}#${name}`).toMatch(/(?:Claude|Agent)\./)
     }
   })
 })
