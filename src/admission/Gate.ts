@@ -125,11 +125,12 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
 
   /** How many of those in flight have begun to answer: long streams, which may stay for minutes. */
   let answering = 0
-  let refusedAt = Number.NEGATIVE_INFINITY
+  /** When the latest was refused, or one more was tried since; undefined where none ever was. */
+  let refusedAt: number | undefined
   /** When one more may find out whether the level is still right; never, where others are about to tell. */
   const triesAt = (): number => {
     const isStuck = turns.waiting > 0 && answering === turns.inFlight && turns.inFlight >= controller.level
-    return isStuck && turns.inFlight < options.concurrency.max ? refusedAt + TRY : Infinity
+    return isStuck && refusedAt !== undefined && turns.inFlight < options.concurrency.max ? refusedAt + TRY : Infinity
   }
 
   let pumping = false
@@ -139,8 +140,13 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
     if (pumping || closed) return
     pumping = true
     rates.check(now())
-    turns.level = triesAt() <= now() ? turns.inFlight + 1 : controller.level
-    const at = Math.min(turns.next(now()) ?? Infinity, triesAt())
+    const before = turns.inFlight
+    const tries = triesAt() <= now()
+    turns.level = tries ? before + 1 : controller.level
+    const next = turns.next(now()) ?? Infinity
+    if (tries && turns.inFlight > before) refusedAt = now()
+    // One that could be tried already waits for something else, which wakes it.
+    const at = tries ? next : Math.min(next, triesAt())
     pumping = false
     if (turns.waitsForRate) rateLimitedAt = now()
     wakeAt(at)

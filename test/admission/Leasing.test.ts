@@ -4,6 +4,8 @@ import { TestClock } from "effect/testing"
 import * as Gate from "../../src/admission/Gate.ts"
 import * as StoreGuard from "../../src/admission/StoreGuard.ts"
 import * as Stores from "../../src/admission/Stores.ts"
+import * as ClaudeError from "../../src/ClaudeError.ts"
+import * as Failure from "../../src/Failure.ts"
 import { settle, start } from "../flow/setUp.ts"
 import * as memoryLimits from "../redis/memoryLimits.ts"
 
@@ -66,3 +68,42 @@ describe.each([["local", false], ["shared", true]])("limits that are %s", (_, is
       assert.isDefined(large.pollUnsafe())
     }).pipe(Effect.scoped))
 })
+
+it.live("one that could be tried after a refusal, but for the rate, keeps nobody awake", () =>
+  Effect.gen(function*() {
+    const gate = yield* Gate.make({
+      concurrency: { min: 1, max: 2 },
+      queue: 10,
+      tenant: () => ({}),
+      rates: { limits: { requests: 2 }, windowMillis: 1e9, learn: false },
+      shared: undefined,
+      onLevel: () => {},
+      onRates: () => {}
+    })
+    const enter = gate.enter({
+      tenant: "a",
+      priority: "interactive",
+      need: { inputTokens: 1, outputTokens: 1 },
+      deadline: Infinity,
+      onQueued: Effect.succeed(0n),
+      onLeft: () => Effect.void
+    })
+    const stream = yield* enter
+    stream.sent()
+    stream.content(1)
+    yield* Effect.scoped(Effect.map(enter, (pass) => {
+      pass.sent()
+      pass.ended(undefined, Failure.retryable(new ClaudeError.Overloaded({}), "busy", { type: "overloaded_error" }))
+    }))
+    const waiting = yield* start(Effect.scoped(enter))
+    let looks = 0
+    const next = gate.turns.next.bind(gate.turns)
+    gate.turns.next = (now) => {
+      looks++
+      return next(now)
+    }
+    yield* Effect.sleep(1_200)
+    assert.isAbove(looks, 0)
+    assert.isBelow(looks, 10)
+    yield* Fiber.interrupt(waiting)
+  }).pipe(Effect.scoped))
