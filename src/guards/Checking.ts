@@ -5,9 +5,12 @@ import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import type * as Claude from "../Claude.ts"
+import * as ClaudeError from "../ClaudeError.ts"
 import * as Attributes from "../telemetry/Attributes.ts"
 import type * as Steps from "./Steps.ts"
 import * as Texts from "./Texts.ts"
@@ -22,8 +25,10 @@ export type Where = "input" | "output"
 /** What a guard looks at. @category models @since 0.2.0 */
 export interface Subject {
   readonly where: Where
-  /** All texts in order: of the system prompt, the messages, the arguments and results of tools, or of the answer. */
+  /** All texts in order: of the system prompt, the messages, the arguments and results of tools; or of the answer. */
   readonly texts: ReadonlyArray<string>
+  /** Texts that no guard can change: the thinking of an answer, which is signed. */
+  readonly fixed?: ReadonlyArray<string> | undefined
   /** What is asked, on the way in. */
   readonly request?: Claude.MessageRequest | undefined
   /** The answer, on the way out, where it is a whole message. */
@@ -41,6 +46,8 @@ export interface Guard<out E = never, out R = never> {
   /** Of the events, the tags and the error. */
   readonly name: string
   readonly check: (subject: Subject) => Effect.Effect<Verdict, E, R>
+  /** Whether it is about size alone: `Guard.layer` does not ask it where tokens are only counted. @default false */
+  readonly isOfSize?: boolean | undefined
 }
 
 /** A guard that can look at a text while it comes. @category models @since 0.2.0 */
@@ -89,21 +96,68 @@ const requests: Reading<Claude.MessageRequest> = {
 export const checkRequest = <E, R>(guards: ReadonlyArray<Guard<E, R>>, request: Claude.MessageRequest) =>
   checkAll(guards, "input", requests, request)
 
+/** What guards said of a request, as tags of its call. @internal */
+export const tags = (said: Checked<unknown>["said"]): Readonly<Record<string, string>> =>
+  Object.fromEntries(said.map(([name, verdict]) => [`guard.${name}`, verdict]))
+
 /** An answer as the guards leave it. @internal */
-export const checkAnswer = <A extends string | Message, E, R>(guards: ReadonlyArray<Guard<E, R>>, answer: A) =>
+export const checkAnswer = <A, E, R>(guards: ReadonlyArray<Guard<E, R>>, answer: A) =>
   Effect.map(
-    checkAll<string | Message, E, R>(guards, "output", answers, answer),
-    // A text stays a text, and a message what it was but for its texts.
+    checkAll(guards, "output", answers, answer),
+    // A text stays a text, and what has texts in it what it was but for those.
     ({ value }) => value as A
   )
 
-const answers: Reading<string | Message> = {
-  subject: (answer) =>
-    typeof answer === "string"
-      ? { where: "output", texts: [answer] }
-      : { where: "output", texts: Texts.ofMessage(answer), message: answer },
-  withTexts: (answer, texts) => typeof answer === "string" ? texts[0] ?? "" : Texts.withMessage(answer, texts)
+/** A failure as the guards leave it: what had come of an answer rides on it, and goes where it is refused. @internal */
+export const checkFailure = <F, E, R>(guards: ReadonlyArray<Guard<E, R>>, failure: F): Effect.Effect<F, never, R> => {
+  if (!ClaudeError.isClaudeError(failure) || failure.partial === undefined) return Effect.succeed(failure)
+  return Effect.match(checkAnswer(guards, failure.partial), {
+    // It is the same error, but for its partial answer.
+    onSuccess: (partial) => withPartial(failure, partial) as F,
+    onFailure: () => withPartial(failure, undefined) as F
+  })
 }
+
+const withPartial = (
+  error: ClaudeError.ClaudeError,
+  partial: ClaudeError.PartialMessage | undefined
+): ClaudeError.ClaudeError => {
+  const { _tag, cause: _cause, message, name: _name, partial: _partial, reason: _reason, stack: _stack, ...known } =
+    error
+  const fields = { ...known, message, ...(partial === undefined ? undefined : { partial }) }
+  return error._tag === "ClaudeFatalError"
+    ? new ClaudeError.ClaudeFatalError({ ...fields, reason: error.reason })
+    : new ClaudeError.ClaudeRetryableError({ ...fields, reason: error.reason })
+}
+
+/** What a call answers or fails with, as the guards leave it. @internal */
+export const checkCall = <A, E, R, E2, R2>(
+  guards: ReadonlyArray<Guard<E2, R2>>,
+  call: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | E2 | GuardRejected, R | R2> =>
+  Effect.matchEffect(call, {
+    onSuccess: (answer) => checkAnswer(guards, answer),
+    onFailure: (failure) => Effect.flatMap(checkFailure(guards, failure), Effect.fail)
+  })
+
+/** A stream whose failures are as the guards leave them. @internal */
+export const checkFailures = <A, E, R>(
+  guards: ReadonlyArray<StreamGuard>,
+  self: Stream.Stream<A, E, R>
+): Stream.Stream<A, E, R> =>
+  Stream.catch(self, (failure) => Stream.unwrap(Effect.map(checkFailure(guards, failure), Stream.fail)))
+
+const answers: Reading<unknown> = {
+  subject: (answer) =>
+    isMessage(answer)
+      ? { where: "output", texts: Texts.ofMessage(answer), fixed: Texts.thinkingOf(answer), message: answer }
+      : { where: "output", texts: Texts.ofValue(answer) },
+  withTexts: (answer, texts) => isMessage(answer) ? Texts.withMessage(answer, texts) : Texts.withValue(answer, texts)
+}
+
+const isMessage = (answer: unknown): answer is Message =>
+  Predicate.hasProperty(answer, "type") && answer.type === "message" &&
+  Predicate.hasProperty(answer, "content") && Array.isArray(answer.content)
 
 const checkAll = Effect.fnUntraced(function*<A, E, R>(
   guards: ReadonlyArray<Guard<E, R>>,
@@ -116,11 +170,20 @@ const checkAll = Effect.fnUntraced(function*<A, E, R>(
   for (const { check, name } of guards) {
     const read = readable(() => subject(value))
     if (read === undefined) {
-      return yield* rejected(name, where, "The arguments of a tool lie too deep to be looked at. Send flatter ones.")
+      return yield* rejected(name, where, "A text lies too deep to be looked at. Send, or ask for, flatter objects.")
     }
     const verdict = yield* check(read)
     if (verdict._tag === "Reject") return yield* rejected(name, where, verdict.message)
-    if (verdict._tag === "Change") value = withTexts(value, verdict.texts)
+    if (verdict._tag === "Change") {
+      const [given, left] = [read.texts.length, verdict.texts.length]
+      // What has no text in its place would be handed on unchanged.
+      if (left !== given) {
+        return yield* Effect.die(
+          new RangeError(`Guard ${name} answered ${left} text${left === 1 ? "" : "s"} in the place of ${given}`)
+        )
+      }
+      value = withTexts(value, verdict.texts)
+    }
     const word = verdict._tag === "Change" ? "change" : "pass"
     said.push([name, word])
     yield* tell(name, where, word)
@@ -138,53 +201,70 @@ const readable = <A>(read: () => A): A | undefined => {
   }
 }
 
-/** What passes of a pull of texts. @internal */
-export const passing = <E>(
-  guards: ReadonlyArray<StreamGuard>,
-  pull: Pull.Pull<Arr.NonEmptyReadonlyArray<string>, E>
-): Pull.Pull<Arr.NonEmptyReadonlyArray<string>, E | GuardRejected> => {
-  const steps = guards.map(({ name, step }) => ({ name, step: step() }))
-  let isOver = false
+// -----------------------------------------------------------------------------
+// while it comes
+// -----------------------------------------------------------------------------
+
+/** Guards over one text that comes in pieces, one after the other. @internal */
+export class Chain {
+  private readonly steps: ReadonlyArray<{ readonly name: string; readonly step: Steps.Step }>
+
+  constructor(guards: ReadonlyArray<StreamGuard>) {
+    this.steps = guards.map(({ name, step }) => ({ name, step: step() }))
+  }
 
   /** What comes out behind the last guard of what comes before one of them; one that refuses is named. */
-  const through = (text: string, from: number): string | GuardRejected => {
+  next(text: string, from = 0): string | GuardRejected {
     let handed = text
-    for (const { name, step } of steps.slice(from)) {
+    for (const { name, step } of this.steps.slice(from)) {
       const next = step.next(handed)
       if (typeof next !== "string") return new GuardRejected({ guard: name, where: "output", message: next.rejected })
       handed = next
     }
     return handed
   }
-  const flush = (): string | GuardRejected => {
+
+  /** What was held back, as no more will come. */
+  end(): string | GuardRejected {
     let all = ""
-    for (const [i, { name, step }] of steps.entries()) {
+    for (const [i, { name, step }] of this.steps.entries()) {
       const left = step.end()
       if (typeof left !== "string") return new GuardRejected({ guard: name, where: "output", message: left.rejected })
-      const handed = through(left, i + 1)
+      const handed = this.next(left, i + 1)
       if (typeof handed !== "string") return handed
       all += handed
     }
     return all
   }
+
+  readonly told: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.forEach(this.steps, ({ name, step }) => tell(name, "output", step.hasChanged() ? "change" : "pass"), {
+      discard: true
+    })
+  )
+}
+
+/** What passes of a pull of texts. @internal */
+export const passing = <E>(
+  guards: ReadonlyArray<StreamGuard>,
+  pull: Pull.Pull<Arr.NonEmptyReadonlyArray<string>, E>
+): Pull.Pull<Arr.NonEmptyReadonlyArray<string>, E | GuardRejected> => {
+  const chain = new Chain(guards)
+  let isOver = false
+
   const hand = (handed: string | GuardRejected): Pull.Pull<Arr.NonEmptyReadonlyArray<string>, E | GuardRejected> => {
     if (typeof handed === "string") return handed === "" ? next : Effect.succeed([handed])
     isOver = true
-    return Effect.andThen(tell(handed.guard, "output", "reject"), Effect.fail(handed))
+    return refused(handed)
   }
   const next: Pull.Pull<Arr.NonEmptyReadonlyArray<string>, E | GuardRejected> = Effect.suspend(() =>
-    isOver ? Cause.done() : Effect.flatMap(pull, (texts) => hand(through(texts.join(""), 0)))
+    isOver ? Cause.done() : Effect.flatMap(pull, (texts) => hand(chain.next(texts.join(""))))
   ).pipe(Pull.catchDone(() => {
     if (isOver) return Cause.done()
     isOver = true
-    const left = flush()
+    const left = chain.end()
     if (typeof left !== "string") return hand(left)
-    const told = Effect.forEach(
-      steps,
-      ({ name, step }) => tell(name, "output", step.hasChanged() ? "change" : "pass"),
-      { discard: true }
-    )
-    return Effect.andThen(told, left === "" ? Cause.done() : Effect.succeed(Arr.of(left)))
+    return Effect.andThen(chain.told, left === "" ? Cause.done() : Effect.succeed(Arr.of(left)))
   }))
   return next
 }
@@ -193,8 +273,12 @@ export const passing = <E>(
 // telling
 // -----------------------------------------------------------------------------
 
+/** @internal */
+export const refused = (rejected: GuardRejected): Effect.Effect<never, GuardRejected> =>
+  Effect.andThen(tell(rejected.guard, rejected.where, "reject"), Effect.fail(rejected))
+
 const rejected = (guard: string, where: Where, message: string): Effect.Effect<never, GuardRejected> =>
-  Effect.andThen(tell(guard, where, "reject"), Effect.fail(new GuardRejected({ guard, where, message })))
+  refused(new GuardRejected({ guard, where, message }))
 
 /** An event of the caller's span, where there is one. */
 const tell = (name: string, where: Where, verdict: Said): Effect.Effect<void> =>

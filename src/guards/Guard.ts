@@ -2,10 +2,10 @@
  * Guards on the way in and out of a call: each looks at the texts, and lets them pass, changes them or refuses them.
  *
  * `Guard.input(…)` takes a request and answers it, `Guard.output(…)` stands behind a call, `Guard.outputStream(…)` behind
- * a stream of texts; each guard sees what the one before it left. What a guard said is an event of the caller's span.
+ * a stream of texts, `Guard.around(…)` on both sides, and `Guard.layer(…)` around all calls of a program; each guard sees
+ * what the one before it left. What a guard said is an event of the caller's span.
  * The surprise: an answer that is refused was made all the same, and is paid for.
  */
-import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -16,6 +16,7 @@ import * as Checking from "./Checking.ts"
 import type { Guard, GuardRejected, StreamGuard, Subject, Verdict } from "./Checking.ts"
 import * as Pii from "./Pii.ts"
 import * as Steps from "./Steps.ts"
+import * as Texts from "./Texts.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -23,6 +24,7 @@ import * as Steps from "./Steps.ts"
 
 export { GuardRejected } from "./Checking.ts"
 export type { Guard, StreamGuard, Subject, Verdict, Where } from "./Checking.ts"
+export type { LayerOptions } from "./GuardedClaude.ts"
 export type { Handed, Step } from "./Steps.ts"
 
 type Any = Guard<unknown, unknown>
@@ -73,7 +75,7 @@ export const maxChars = (limit: number): StreamGuard => {
   checkLimit("maxChars", limit)
   const tooMany = (chars: number) =>
     chars <= limit ? undefined : `There are ${chars} characters, and ${limit} are allowed. Send or ask for less.`
-  return makeStreamed(
+  const guard = makeStreamed(
     "maxChars",
     ({ texts }) => {
       const message = tooMany(texts.reduce((chars, text) => chars + text.length, 0))
@@ -81,10 +83,12 @@ export const maxChars = (limit: number): StreamGuard => {
     },
     () => Steps.counting(tooMany)
   )
+  return { ...guard, isOfSize: true }
 }
 
 /**
- * Refuses more tokens. What cannot be more by its size is not counted; the rest is, by the API.
+ * Refuses more tokens. What cannot be more by its size is not counted; the rest is, by the API, which is sent it for that:
+ * a guard that hides stands before this one.
  *
  * @throws RangeError when `limit` is no whole number from 0.
  * @category guards
@@ -92,7 +96,7 @@ export const maxChars = (limit: number): StreamGuard => {
  */
 export const maxTokens = (limit: number): Guard<ClaudeError, Claude.Claude> => {
   checkLimit("maxTokens", limit)
-  return make("maxTokens", ({ message, request, texts }) => {
+  const guard = make("maxTokens", ({ message, request, texts }) => {
     const counted = message === undefined
       ? countWithin(request ?? { prompt: texts.join("") }, limit)
       : Effect.succeed(message.usage.output_tokens)
@@ -102,6 +106,7 @@ export const maxTokens = (limit: number): Guard<ClaudeError, Claude.Claude> => {
         tokens <= limit ? pass : reject(`There are ${tokens} tokens, and ${limit} are allowed. Send or ask for less.`)
     )
   })
+  return { ...guard, isOfSize: true }
 }
 
 /** The most that it can have, where that is within the limit, else what it has. */
@@ -127,12 +132,13 @@ export const noPattern = (
 ): StreamGuard => {
   const { window = 256 } = options
   checkLimit("noPattern", window, "window", 1)
-  const stateless = new RegExp(pattern.source, pattern.flags.replaceAll(/[gy]/g, ""))
-  const message = `A text has what ${name} does not allow. Take it out.`
+  const flags = pattern.flags.replaceAll(/[gy]/g, "")
+  const stateless = new RegExp(pattern.source, flags)
+  const message = `A text has what the guard ${JSON.stringify(name)} does not allow. Take it out.`
   return makeStreamed(
     name,
-    ({ texts }) => texts.some((text) => stateless.test(text)) ? reject(message) : pass,
-    () => Steps.searching(stateless, window, message)
+    (subject) => all(subject).some((text) => stateless.test(text)) ? reject(message) : pass,
+    () => Steps.searching(new RegExp(pattern.source, `${flags}g`), window, message)
   )
 }
 
@@ -150,8 +156,8 @@ export const schema = <A, E, RD, RE>(
   const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(schema))
   return make(
     name,
-    ({ texts, where }) =>
-      Effect.match(decode(where === "output" ? texts.join("") : texts.at(-1) ?? ""), {
+    ({ message, texts }) =>
+      Effect.match(decode(message === undefined ? texts.at(-1) ?? "" : Texts.saidIn(message)), {
         onSuccess: () => pass,
         // What a schema says of a value holds the value.
         onFailure: () => reject("The text is not JSON that fits the schema. Send, or ask for, an object of it.")
@@ -172,8 +178,8 @@ export const noPii = (options: Pii.PiiOptions = {}): StreamGuard => {
     `A text holds personal data or a key (${kind}). Take it out, or let Guard.redactPii do so.`
   return makeStreamed(
     "noPii",
-    ({ texts }) => {
-      for (const text of texts) {
+    (subject) => {
+      for (const text of all(subject)) {
         const [first] = Pii.find(text, options)
         if (first !== undefined) return reject(rejected(first.kind))
       }
@@ -193,6 +199,8 @@ export const hidePii = (vault: Pii.Vault): Guard => ({
 export const restorePii = (vault: Pii.Vault): StreamGuard =>
   changing("restorePii", vault.restore, () => Steps.restoring(vault.restore))
 
+const all = ({ fixed = [], texts }: Subject): ReadonlyArray<string> => [...texts, ...fixed]
+
 const changing = (name: string, f: (text: string) => string, step: () => Steps.Step): StreamGuard =>
   makeStreamed(name, ({ texts }) => changed(texts, f), step)
 
@@ -205,6 +213,12 @@ const checkLimit = (name: string, value: number, field = "limit", least = 0): vo
   if (Number.isSafeInteger(value) && value >= least) return
   throw new RangeError(`Guard.${name}: ${field} is ${String(value)}; expected a whole number from ${least}`)
 }
+
+// -----------------------------------------------------------------------------
+// layers
+// -----------------------------------------------------------------------------
+
+export { layer } from "./GuardedClaude.ts"
 
 // -----------------------------------------------------------------------------
 // combinators
@@ -224,17 +238,17 @@ export const input = <const Guards extends ReadonlyArray<Any>>(...guards: Guards
   Effect.map(Checking.checkRequest(typed(guards), request), ({ value }) => value)
 
 /**
- * Looks at the answer of a call, a text or a message: `Claude.text(request).pipe(Guard.output(Guard.redactPii()))`.
+ * Looks at the answer of a call, a text, a message or an object: `Claude.text(request).pipe(Guard.output(Guard.redactPii()))`.
+ * The thinking of a message is signed: guards that change leave it as it is, and guards that refuse look at it.
  *
  * @category combinators
  * @since 0.2.0
  */
-export const output =
-  <const Guards extends ReadonlyArray<Any>>(...guards: Guards) =>
-  <A extends string | Message, E, R>(
-    self: Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E | GuardRejected | Error<Guards[number]>, R | Services<Guards[number]>> =>
-    Effect.flatMap(self, (answer) => Checking.checkAnswer(typed(guards), answer))
+export const output = <const Guards extends ReadonlyArray<Any>>(...guards: Guards) =>
+<A, E, R>(
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | GuardRejected | Error<Guards[number]>, R | Services<Guards[number]>> =>
+  Checking.checkCall(typed(guards), self)
 
 /**
  * Looks at texts while they come: `Claude.streamText(request).pipe(Guard.outputStream(Guard.redactPii()))`. It holds back
@@ -247,7 +261,10 @@ export const outputStream = (...guards: ReadonlyArray<StreamGuard>) =>
 <E, R>(
   self: Stream.Stream<string, E, R>
 ): Stream.Stream<string, E | GuardRejected, R> =>
-  Stream.transformPull(self, (pull) => Effect.sync(() => Checking.passing(guards, pull)))
+  Stream.transformPull(
+    Checking.checkFailures(guards, self),
+    (pull) => Effect.sync(() => Checking.passing(guards, pull))
+  )
 
 /**
  * A call with its guards: a function from a request, as the call is. What the guards on the way in said is also a tag of
@@ -260,7 +277,7 @@ export const around = <
   const In extends ReadonlyArray<Any> = [],
   const Out extends ReadonlyArray<Any> = []
 >(guards: { readonly input?: In | undefined; readonly output?: Out | undefined }) =>
-<A extends string | Message, E, R>(
+<A, E, R>(
   call: (request: Claude.MessageRequest) => Effect.Effect<A, E, R>
 ) =>
 (
@@ -271,11 +288,7 @@ export const around = <
   R | Services<In[number] | Out[number]>
 > =>
   Effect.flatMap(Checking.checkRequest(typed<In>(guards.input), request), ({ said, value }) => {
-    const tags = Object.fromEntries(said.map(([name, verdict]) => [`guard.${name}`, verdict]))
-    return call(value).pipe(
-      Claude.withPolicy({ tags }),
-      Effect.flatMap((answer) => Checking.checkAnswer(typed<Out>(guards.output), answer))
-    )
+    return Checking.checkCall(typed<Out>(guards.output), Claude.withPolicy({ tags: Checking.tags(said) })(call(value)))
   })
 
 /** Each guard fails with and needs no more than all of them together do. */

@@ -1,9 +1,10 @@
 /**
  * Personal data and keys in texts: found, taken out, and put back.
  *
- * Email addresses, phone numbers, IBANs and card numbers (with their check digits), IP addresses, API keys, tokens and
- * private keys. Names and postal addresses have no form, so they are not found. `redact` is a plain function: it serves
- * `telemetry.content.redact` as well. The surprise: a version such as 1.2.3.4 is taken for an address.
+ * Email addresses, phone numbers, IBANs and card numbers (with their check digits), US social security numbers, IP
+ * addresses, API keys, tokens and private keys, also with the spaces and hyphens of typography and the digits of other
+ * scripts. Names and postal addresses have no form, so they are not found, and who wants to hide something can. `redact`
+ * is a plain function: it serves `telemetry.content.redact` as well. The surprise: 1.2.3.4 is taken for an address.
  */
 import * as PiiPatterns from "./PiiPatterns.ts"
 

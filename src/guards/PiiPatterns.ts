@@ -8,7 +8,7 @@
 import { isIPv6 } from "node:net"
 
 /** What is looked for. @category models @since 0.2.0 */
-export type PiiKind = "email" | "phone" | "iban" | "card" | "ip" | "key"
+export type PiiKind = "email" | "phone" | "iban" | "card" | "ssn" | "ip" | "key"
 
 /** A place in a text, from `start` up to `end`. @category models @since 0.2.0 */
 export interface PiiMatch {
@@ -18,7 +18,7 @@ export interface PiiMatch {
 }
 
 /** All kinds; of two that overlap, the one that stands first gives the name. @internal */
-export const kinds: ReadonlyArray<PiiKind> = ["key", "email", "iban", "card", "ip", "phone"]
+export const kinds: ReadonlyArray<PiiKind> = ["key", "email", "iban", "card", "ssn", "ip", "phone"]
 
 /** No match but a key reaches further than this from where it is recognized. @internal */
 export const MAX_LENGTH = 384
@@ -30,8 +30,9 @@ export const MAX_LENGTH = 384
 /** In order, and none over another: those that overlap are one. @internal */
 export const find = (text: string, wanted: ReadonlyArray<PiiKind> = kinds): ReadonlyArray<PiiMatch> => {
   const matches: Array<PiiMatch> = []
+  const plain = folded(text)
   for (const kind of kinds) {
-    if (wanted.includes(kind)) detectors[kind](text, (start, end) => matches.push({ kind, start, end }))
+    if (wanted.includes(kind)) detectors[kind](plain, (start, end) => matches.push({ kind, start, end }))
   }
   if (matches.length < 2) return matches
   // Sorting is stable, so of two at one place the kind that stands first stays first.
@@ -47,6 +48,25 @@ export const find = (text: string, wanted: ReadonlyArray<PiiKind> = kinds): Read
     merged[merged.length - 1] = { kind, start: last.start, end: Math.max(last.end, match.end) }
   }
   return merged
+}
+
+/**
+ * The text as a keyboard would have it, each character in its place: the spaces and hyphens of typography, full-width
+ * characters, and the digits of other scripts.
+ *
+ * @internal
+ */
+export const folded = (text: string): string => text.replaceAll(FOLDED, fold)
+
+const FOLDED =
+  /[\u00a0\u2000-\u200a\u202f\u205f\u3000\u2010-\u2015\u2212\uff01-\uff5e\u0660-\u0669\u06f0-\u06f9\u0966-\u096f]/g
+
+const fold = (character: string): string => {
+  const code = character.charCodeAt(0)
+  if (code >= 0xff01) return String.fromCharCode(code - 0xfee0)
+  const zero = [0x0660, 0x06f0, 0x0966].find((zero) => code >= zero && code <= zero + 9)
+  if (zero !== undefined) return String(code - zero)
+  return (code >= 0x2010 && code <= 0x2015) || code === 0x2212 ? "-" : " "
 }
 
 type Found = (start: number, end: number) => void
@@ -83,14 +103,14 @@ const email = (text: string, found: Found): void => {
   for (let at = text.indexOf("@"); at !== -1; at = text.indexOf("@", at + 1)) {
     let start = at
     while (start > 0 && at - start < 64 && isLocal(text.charCodeAt(start - 1))) start--
-    while (start < at && !isWord(text.charCodeAt(start))) start++
+    while (start < at && !isName(text.charCodeAt(start))) start++
     let end = at + 1
     while (end < text.length && end - at < 255 && isDomain(text.charCodeAt(end))) end++
-    while (end > at + 1 && !isWord(text.charCodeAt(end - 1))) end--
+    while (end > at + 1 && !isName(text.charCodeAt(end - 1))) end--
     const labels = text.slice(at + 1, end).split(".")
-    const isName = start < at && labels.length > 1 && labels.every((label) => label !== "") &&
-      /^[A-Za-z]{2,63}$/.test(labels.at(-1)!)
-    if (isName) found(start, end)
+    const isAddress = start < at && labels.length > 1 && labels.every((label) => label !== "") &&
+      /^(?:[A-Za-z\u00c0-\u052f]{2,63}|xn--[A-Za-z0-9-]{1,59})$/.test(labels.at(-1)!)
+    if (isAddress) found(start, end)
   }
 }
 
@@ -114,14 +134,25 @@ const ip = (text: string, found: Found): void => {
   }
 }
 
-const luhn = (digits: string): boolean => {
-  if (!/^[2-6]/.test(digits)) return false
-  let sum = 0
-  for (let i = 0; i < digits.length; i++) {
-    const digit = digits.charCodeAt(digits.length - 1 - i) - 48
-    sum += i % 2 === 0 ? digit : digit > 4 ? digit * 2 - 9 : digit * 2
+/**
+ * The longest beginning of a candidate that ends with a number and passes Luhn's check. Every second digit from the last
+ * is doubled: the sums with the even ones doubled, and with the odd ones, serve all lengths at once.
+ */
+const card: Accept = (candidate, text, start) => {
+  const sums = [0, 0]
+  let digits = 0
+  let length = 0
+  for (let i = 0; i < candidate.length; i++) {
+    const digit = candidate.charCodeAt(i) - 48
+    if (digit < 0 || digit > 9) continue
+    const doubled = digit > 4 ? digit * 2 - 9 : digit * 2
+    const isEven = digits % 2 === 0
+    sums[0]! += isEven ? doubled : digit
+    sums[1]! += isEven ? digit : doubled
+    digits++
+    if (digits >= 12 && sums[digits % 2]! % 10 === 0 && !isWord(text.charCodeAt(start + i + 1))) length = i + 1
   }
-  return sum % 10 === 0
+  return length
 }
 
 const mod97 = (iban: string): boolean => {
@@ -145,7 +176,7 @@ const digitsBetween = (least: number, most: number): Accept => (candidate) => {
 
 const phones = [
   scan(/(?<![\w+])(?:\+|00)[1-9](?:[ ()./-]{0,2}\d){6,14}(?!\w)/g),
-  scan(/(?<![\w.+-])(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])/g),
+  scan(/(?<![\w.+-])(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])/g),
   // A date with dots has eight digits.
   scan(
     /(?<![\w.+-])\(?0[1-9]\d{0,4}\)?[ ./-]{1,2}\d{2,8}(?:([ .-])\d{2,8}(?:\1\d{2,8}){0,3})?(?!\w)/g,
@@ -181,7 +212,9 @@ const detectors: Readonly<Record<PiiKind, (text: string, found: Found) => void>>
   key,
   email,
   iban: scan(/(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}/g, longest(15, mod97)),
-  card: scan(/(?<![\w+])\d(?:[ -]?\d){11,18}/g, longest(12, luhn)),
+  // No card begins with another digit, and none with what stands behind a decimal point.
+  card: scan(/(?<![\w+]|\d\.)[2-6](?:[ -]?\d){11,18}/g, card),
+  ssn: scan(/(?<![\w.-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])/g),
   ip,
   phone
 }
@@ -194,7 +227,12 @@ const detectors: Readonly<Record<PiiKind, (text: string, found: Found) => void>>
 const isDigit = (code: number): boolean => code >= 48 && code <= 57
 const isLetter = (code: number): boolean => (code >= 65 && code <= 90) || (code >= 97 && code <= 122)
 const isWord = (code: number): boolean => isDigit(code) || isLetter(code) || code === 95
-const isDomain = (code: number): boolean => isDigit(code) || isLetter(code) || code === 45 || code === 46
-const isLocal = (code: number): boolean => isWord(code) || code === 43 || code === 45 || code === 46 || code === 37
+/** A letter or an accent of the Latin, Greek and Cyrillic scripts beyond ASCII, all of which part words by spaces. @internal */
+export const isWide = (code: number): boolean => code >= 0xc0 && code <= 0x52f && code !== 0xd7 && code !== 0xf7
+const isName = (code: number): boolean => isWord(code) || isWide(code)
+const isDomain = (code: number): boolean =>
+  isDigit(code) || isLetter(code) || isWide(code) || code === 45 || code === 46
+const isLocal = (code: number): boolean =>
+  isName(code) || code === 43 || code === 45 || code === 46 || code === 37 || code === 39
 const isAddress = (code: number): boolean =>
   isDigit(code) || code === 58 || code === 46 || (code >= 65 && code <= 70) || (code >= 97 && code <= 102)

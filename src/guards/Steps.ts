@@ -14,7 +14,7 @@ export type Handed = string | { readonly rejected: string }
 export interface Step {
   /** What may be handed on, now that this has come too. */
   readonly next: (piece: string) => Handed
-  /** What was held back, as no more will come. */
+  /** What was held back, as no more of this text will come; what comes then is another. */
   readonly end: () => Handed
   /** Whether it has changed what came. */
   readonly hasChanged: () => boolean
@@ -37,19 +37,39 @@ export const counting = (check: (chars: number) => string | undefined): Step => 
   }
 }
 
-/** Looks for a pattern in a window; nothing of a match that fits into it is handed on. @internal */
+/**
+ * Looks for a pattern: where one begins is decided when as much as fits into a window has come behind it. Until then all
+ * of it waits, and as much as fits into a window is kept before it: so ends and neighbours are what they are in the text.
+ *
+ * @internal
+ */
 export const searching = (pattern: RegExp, window: number, rejected: string): Step => {
   let held = ""
+  // How much of it was handed on.
+  let before = 0
+  const first = (): number => {
+    pattern.lastIndex = before
+    return pattern.exec(held)?.index ?? Infinity
+  }
   return {
     next: (piece) => {
       held += piece
-      if (pattern.test(held)) return { rejected }
-      const cut = wholeCharacters(held, Math.max(0, held.length - window))
-      const handed = held.slice(0, cut)
-      held = held.slice(cut)
+      const cut = wholeCharacters(held, Math.max(before, held.length - window))
+      if (cut === before) return ""
+      if (first() < cut) return { rejected }
+      const handed = held.slice(before, cut)
+      const from = Math.max(0, cut - window)
+      held = held.slice(from)
+      before = cut - from
       return handed
     },
-    end: () => held,
+    end: () => {
+      if (first() < Infinity) return { rejected }
+      const handed = held.slice(before)
+      held = ""
+      before = 0
+      return handed
+    },
     hasChanged: () => false
   }
 }
@@ -63,6 +83,8 @@ export const redacting = (
   // Nothing begins with that one, or it would have waited, so before it stands what no match may begin after.
   let held = ""
   let before = 0
+  // When to look again.
+  let enough = 0
   let changed = false
   const hand = (cut: number, matches: ReadonlyArray<PiiPatterns.PiiMatch>): Handed => {
     let rejected: Handed | undefined
@@ -88,15 +110,27 @@ export const redacting = (
   return {
     next: (piece) => {
       held += piece
+      if (held.length < enough) return ""
+      const floor = held.length - PiiPatterns.MAX_LENGTH
+      let cut = openFrom(PiiPatterns.folded(held), Math.max(before, floor))
+      // It is looked through once for many pieces, where each of them moves on by no more than itself.
+      if (cut <= before || (cut < floor + NEAR && cut - before < AT_ONCE)) return ""
       const matches = matchesIn()
-      let cut = openFrom(held, Math.max(before, held.length - PiiPatterns.MAX_LENGTH))
       // One that reaches the end may go on, and its beginning waits with it.
       for (const { end, start } of matches) if (end > cut || end === held.length) cut = Math.min(cut, start)
       if (held.length - cut > MAX_HELD) cut = held.length
       cut = wholeCharacters(held, cut)
-      return cut <= before ? "" : hand(cut, matches)
+      enough = held.length < LONG ? 0 : held.length + (held.length >>> 4)
+      if (cut <= before) return ""
+      enough = 0
+      return hand(cut, matches)
     },
-    end: () => hand(held.length, matchesIn()),
+    end: () => {
+      const handed = hand(held.length, matchesIn())
+      held = ""
+      before = enough = 0
+      return handed
+    },
     hasChanged: () => changed
   }
 }
@@ -119,13 +153,24 @@ export const restoring = (restore: (text: string) => string): Step => {
       held = held.slice(cut)
       return hand(handed)
     },
-    end: () => hand(held),
+    end: () => {
+      const handed = hand(held)
+      held = ""
+      return handed
+    },
     hasChanged: () => changed
   }
 }
 
 /** A key that is longer than this is redacted in parts. */
 const MAX_HELD = 16_384
+
+/** As much of what never pauses is looked through at once. */
+const AT_ONCE = 128
+const NEAR = 8
+
+/** A key that is longer than this is looked at again when it has grown by a part. */
+const LONG = 1_024
 
 // -----------------------------------------------------------------------------
 // where something may begin
@@ -134,7 +179,7 @@ const MAX_HELD = 16_384
 /**
  * From where on something may have begun that is not all there: the last word, and the words before it for as long as
  * they may be parts of a number in groups. A word with small letters is part of none, unless a private key begins in it,
- * and nothing goes across a letter beyond ASCII.
+ * and nothing goes across a letter of another script.
  */
 const openFrom = (text: string, floor: number): number => {
   let open = text.length
@@ -145,8 +190,9 @@ const openFrom = (text: string, floor: number): number => {
     let hasDigit = false
     while (start > floor) {
       const code = text.charCodeAt(start - 1)
-      if (code < 0x21 || code > 0x7e) break
-      hasSmall ||= code >= 97 && code <= 122
+      const isWide = PiiPatterns.isWide(code)
+      if ((code < 0x21 || code > 0x7e) && !isWide) break
+      hasSmall ||= isWide || (code >= 97 && code <= 122)
       hasDigit ||= code >= 48 && code <= 57
       start--
     }

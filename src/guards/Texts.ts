@@ -1,9 +1,9 @@
 /**
  * The texts of a request and of an answer: what people and tools wrote, not what must stay as it is.
  *
- * Looked at are the system prompt, texts, tool calls' arguments and tools' results, and documents that are text. Images,
- * PDFs, what was uploaded, the definitions of tools and blocks that are not known here are not. Thinking is signed, so
- * it is left as it is.
+ * Looked at are the system prompt, texts and what they cite, tool calls' arguments and tools' results, and documents
+ * that are text. Images, PDFs, what was uploaded, the definitions of tools and blocks that are not known here are not.
+ * Thinking is signed, so it is left as it is, and of an answer only looked at.
  */
 import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
 import type { MessageRequest } from "../Claude.ts"
@@ -23,6 +23,17 @@ export const ofRequest = (request: MessageRequest): ReadonlyArray<string> =>
 /** All texts of an answer, in order. @internal */
 export const ofMessage = (message: Message): ReadonlyArray<string> => collect((change) => mapMessage(message, change))
 
+/** All texts of a value, in order. @internal */
+export const ofValue = (value: unknown): ReadonlyArray<string> => collect((change) => json(value, change, 0))
+
+/** What an answer thinks. @internal */
+export const thinkingOf = ({ content }: Message): ReadonlyArray<string> =>
+  content.flatMap((block) => block.type === "thinking" ? [block.thinking] : [])
+
+/** What an answer says. @internal */
+export const saidIn = ({ content }: Message): string =>
+  content.map((block) => block.type === "text" ? block.text : "").join("")
+
 /** The request with other texts, as many as it has. @internal */
 export const withRequest = (request: MessageRequest, texts: ReadonlyArray<string>): MessageRequest =>
   mapRequest(request, inOrder(texts))
@@ -30,6 +41,9 @@ export const withRequest = (request: MessageRequest, texts: ReadonlyArray<string
 /** The answer with other texts, as many as it has. @internal */
 export const withMessage = <M extends Message>(message: M, texts: ReadonlyArray<string>): M =>
   mapMessage(message, inOrder(texts))
+
+/** The value with other texts, as many as it has. @internal */
+export const withValue = (value: unknown, texts: ReadonlyArray<string>): unknown => json(value, inOrder(texts), 0)
 
 /** Thrown where a text lies too deep to be looked at. @internal */
 export class TooDeep extends Error {}
@@ -83,7 +97,13 @@ const block = (value: unknown, change: Change, depth: number): unknown => {
   if (type === undefined || type === "tool_result" || type === "mcp_tool_result") {
     return with_(value, "content", (inner) => content(inner, change, depth))
   }
-  if (type === "text") return with_(value, "text", (text) => content(text, change, depth))
+  if (type === "text") {
+    return with_(
+      with_(value, "text", (text) => content(text, change, depth)),
+      "citations",
+      (citations) => Array.isArray(citations) ? citations.map((citation) => cited(citation, change, depth)) : citations
+    )
+  }
   if (type === "tool_use" || type === "server_tool_use" || type === "mcp_tool_use") {
     return with_(value, "input", (input) => json(input, change, depth))
   }
@@ -96,6 +116,14 @@ const block = (value: unknown, change: Change, depth: number): unknown => {
   }
   return type === "document" ? document(value, change, depth) : value
 }
+
+const cited = (value: unknown, change: Change, depth: number): unknown =>
+  isObject(value)
+    ? ["cited_text", "document_title", "title"].reduce(
+      (citation, key) => with_(citation, key, (text) => content(text, change, depth)),
+      value
+    )
+    : value
 
 const document = (value: Loose, change: Change, depth: number): Loose => {
   let changed = value
@@ -111,9 +139,17 @@ const document = (value: Loose, change: Change, depth: number): Loose => {
 const json = (value: unknown, change: Change, depth: number): unknown => {
   if (depth > MAX_DEPTH) throw new TooDeep()
   if (typeof value === "string") return change(value)
-  if (Array.isArray(value)) return value.map((item) => json(item, change, depth + 1))
+  if (Array.isArray(value)) {
+    const changed = value.map((item) => json(item, change, depth + 1))
+    return changed.every((item, i) => item === value[i]) ? value : changed
+  }
   if (!isObject(value)) return value
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, json(inner, change, depth + 1)]))
+  const entries = Object.entries(value)
+  const changed = entries.map(([key, inner]) => [key, json(inner, change, depth + 1)] as const)
+  // What holds no text in the open, such as a Date, stays what it is.
+  if (changed.every(([, inner], i) => inner === entries[i]![1])) return value
+  // Not assigned: `__proto__` is a name like others.
+  return Object.setPrototypeOf(Object.fromEntries(changed), Object.getPrototypeOf(value))
 }
 
 const with_ = (value: Loose, key: string, change: (inner: unknown) => unknown): Loose =>

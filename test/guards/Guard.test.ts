@@ -53,7 +53,7 @@ describe("guards", () => {
       for (
         const [guard, name, message] of [
           [Guard.maxChars(31), "maxChars", "There are 32 characters, and 31 are allowed"],
-          [Guard.noPattern(/secret/y, "no secrets"), "no secrets", "no secrets does not allow"],
+          [Guard.noPattern(/secret/y, "no secrets"), "no secrets", "the guard \"no secrets\" does not allow"],
           [Guard.noPii(), "noPii", "(card)"],
           [Guard.schema(Person), "schema", "not JSON that fits"],
           [Guard.make("mine", () => Effect.succeed(Guard.reject("No."))), "mine", "No."]
@@ -176,7 +176,7 @@ describe("guards", () => {
 
   it.effect("look at a stream while it comes, and end it where they refuse", () => {
     const { layer, observed } = setUp([
-      Answer.text("The mail is a@b.de, and the PASSWORD is hunter2.", { chunkSize: 4 } as {})
+      Answer.text("The mail is a@b.de, and the PASSWORD is hunter2.", { chunk: 4 })
     ])
     return Effect.gen(function*() {
       const texts = (...guards: ReadonlyArray<Guard.StreamGuard>) => {

@@ -1,6 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
-import { performance } from "node:perf_hooks"
 import { Guard, Pii } from "../../src/guards/index.ts"
 import { kinds } from "../../src/guards/PiiPatterns.ts"
 import * as Steps from "../../src/guards/Steps.ts"
@@ -42,6 +41,12 @@ const passed = [
   "Zeit 08:30, Seiten 100-200, ISBN 978-3-16-148410-0, § 12 Abs. 3"
 ]
 
+/** Of this process: what others do on the machine is not in it. */
+const cpuMillis = () => {
+  const { system, user } = process.cpuUsage()
+  return (system + user) / 1000
+}
+
 describe("personal data", () => {
   it("is found in the forms that people write it in", () => {
     for (const [text, redacted] of found) assert.strictEqual(Pii.redact(text), redacted)
@@ -71,12 +76,13 @@ describe("personal data", () => {
   })
 
   it("takes time in proportion to a hostile text", () => {
-    const size = 1_000_000
+    const size = 400_000
     const rows: Array<readonly [string, number, number]> = []
     const units = [
       "a",
       "1",
       "1 ",
+      "4 7 ",
       "1-",
       "a@",
       "@",
@@ -115,9 +121,9 @@ describe("personal data", () => {
     for (const unit of units) {
       const time = (length: number) => {
         const text = unit.repeat(Math.ceil(length / unit.length))
-        const start = performance.now()
+        const start = cpuMillis()
         Pii.redact(text)
-        return performance.now() - start
+        return cpuMillis() - start
       }
       time(10_000)
       rows.push([unit, time(size / 8), time(size)])
