@@ -2,17 +2,19 @@
  * Images, PDFs and texts as blocks of a message, from a path, bytes, a stream, a URL, or what was uploaded before.
  *
  * What the bytes are is told by the bytes, and what the API would refuse for its size is refused here, before anything
- * is sent. The surprise: the API's 5 MB for an image are of its base64, so the image itself may have 3.75.
+ * is sent: a file by its constructor, a request by `fits`; `batches` makes requests that fit out of many files. Pages
+ * are not counted, and a password is not noticed. The surprise: the API's 10 MB for an image are of its base64, so the
+ * image itself may have 7.5; Bedrock and Vertex take half of that (`maxBytes`).
  */
 import type {
   CacheControlEphemeral,
   DocumentBlockParam,
   ImageBlockParam
 } from "@anthropic-ai/sdk/resources/messages/messages"
+import type { FilePartEncoded } from "effect/ai/Prompt"
 import * as Effect from "effect/Effect"
-import type { MessageRequest } from "../Claude.ts"
-import * as ClaudeError from "../ClaudeError.ts"
-import * as Failure from "../Failure.ts"
+import type * as ClaudeError from "../ClaudeError.ts"
+import { limits } from "./Fitting.ts"
 import * as MediaType from "./MediaType.ts"
 import * as Reading from "./Reading.ts"
 
@@ -29,15 +31,10 @@ export type SourceError<S> = Reading.Error<S>
 /** What reading a source needs: a path needs a FileSystem. @category models @since 0.2.0 */
 export type SourceServices<S> = Reading.Services<S>
 
-/** What the API takes at most; other platforms may take less. @category models @since 0.2.0 */
-export const limits = {
-  /** Of an image in base64. */
-  imageBase64: 5 * 1024 * 1024,
-  /** Of either side of an image. */
-  imagePixels: 8_000,
-  /** Of a request, all of it. */
-  request: 32 * 1024 * 1024
-} as const
+/** A block of a message. @category models @since 0.2.0 */
+export type Attachment = ImageBlockParam | DocumentBlockParam
+
+export type { BatchOptions } from "./Fitting.ts"
 
 // -----------------------------------------------------------------------------
 // options
@@ -74,27 +71,9 @@ export const image = Effect.fnUntraced(function*<const S extends Source>(
   source: S,
   options: ImageOptions = {}
 ): Effect.fn.Return<ImageBlockParam, ClaudeError.ClaudeFatalError | SourceError<S>, SourceServices<S>> {
-  const block = (source: ImageBlockParam["source"]): ImageBlockParam => ({ type: "image", source, ...cached(options) })
-  const known = elsewhere(source)
-  if (known !== undefined) return block(known)
-  const bytes = yield* read("image", source, options.maxBytes ?? Math.floor(limits.imageBase64 * 3 / 4), imageAdvice)
-  const media_type = MediaType.imageTypeOf(bytes)
-  if (media_type === undefined) {
-    return yield* invalid(
-      "image",
-      `${nameOf(source)} is no JPEG, PNG, GIF or WebP image, but ${MediaType.wordFor(bytes)}. Convert it` +
-        `${MediaType.isPdf(bytes) ? ", or send it with Attachment.pdf." : "."}`
-    )
-  }
-  const size = MediaType.sizeOf(bytes, media_type)
-  const { maxPixels = limits.imagePixels } = options
-  if (size !== undefined && Math.max(size.width, size.height) > maxPixels) {
-    return yield* invalid(
-      "image",
-      `${nameOf(source)} is ${size.width} x ${size.height} pixels, and ${maxPixels} a side are allowed. Scale it down.`
-    )
-  }
-  return block({ type: "base64", media_type, data: base64(bytes) })
+  const known = yield* elsewhere(source)
+  if (known !== undefined) return { type: "image", source: known, ...cached(options) }
+  return yield* imageOf(source, yield* read("image", source, options.maxBytes ?? IMAGE_BYTES, imageAdvice), options)
 })
 
 /** A PDF, of which the model sees text and pages. @category constructors @since 0.2.0 */
@@ -102,17 +81,9 @@ export const pdf = Effect.fnUntraced(function*<const S extends Source>(
   source: S,
   options: DocumentOptions = {}
 ): Effect.fn.Return<DocumentBlockParam, ClaudeError.ClaudeFatalError | SourceError<S>, SourceServices<S>> {
-  const known = elsewhere(source)
+  const known = yield* elsewhere(source)
   if (known !== undefined) return document(known, options)
-  const bytes = yield* read("document", source, options.maxBytes ?? Math.floor(limits.request * 3 / 4), pdfAdvice)
-  if (!MediaType.isPdf(bytes)) {
-    return yield* invalid(
-      "document",
-      `${nameOf(source)} is no PDF: there is no %PDF- at its beginning. Send images with Attachment.image and texts ` +
-        "with Attachment.text."
-    )
-  }
-  return document({ type: "base64", media_type: "application/pdf", data: base64(bytes) }, options)
+  return yield* pdfOf(source, yield* read("document", source, options.maxBytes ?? PDF_BYTES, pdfAdvice), options)
 })
 
 /**
@@ -126,92 +97,145 @@ export const text = Effect.fnUntraced(function*<const S extends Reading.Bytes | 
   source: S,
   options: DocumentOptions = {}
 ): Effect.fn.Return<DocumentBlockParam, ClaudeError.ClaudeFatalError | SourceError<S>, SourceServices<S>> {
-  const known = elsewhere(source)
+  const known = yield* elsewhere(source)
   if (known !== undefined) return document(known, options)
-  const bytes = yield* read("document", source, options.maxBytes ?? limits.request, textAdvice)
-  const data = decoded(bytes)
-  if (data === undefined) {
-    return yield* invalid(
-      "document",
-      `${nameOf(source)} is no text in UTF-8${
-        MediaType.isPdf(bytes) ? " but a PDF: send it with Attachment.pdf." : ". Convert it."
-      }`
-    )
-  }
-  return document({ type: "text", media_type: "text/plain", data }, options)
+  return yield* textOf(source, yield* read("document", source, options.maxBytes ?? limits.request, textAdvice), options)
 })
 
-const imageAdvice = "Scale it down or compress it, or upload it with Files.upload and send its id."
-const pdfAdvice = "Split it, or upload it with Files.upload and send its id."
-const textAdvice = "Send a part of it, or upload it with Files.upload and send its id."
+/**
+ * An image, a PDF or a text: what its bytes are, whatever its name says. `Stream.mapEffect((path) => Attachment.file(path),
+ * { concurrency: 4 })` reads a folder of them; options of documents are for those.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const file = Effect.fnUntraced(function*<const S extends Reading.Bytes>(
+  source: S,
+  options: DocumentOptions = {}
+): Effect.fn.Return<Attachment, ClaudeError.ClaudeFatalError | SourceError<S>, SourceServices<S>> {
+  const bytes = yield* read("document", source, options.maxBytes ?? limits.request, textAdvice)
+  if (MediaType.imageTypeOf(bytes) !== undefined) {
+    yield* checkSize("image", source, bytes.byteLength, IMAGE_BYTES, imageAdvice)
+    return yield* imageOf(source, bytes, options)
+  }
+  if (MediaType.of(bytes) !== "application/pdf") return yield* textOf(source, bytes, options)
+  yield* checkSize("document", source, bytes.byteLength, PDF_BYTES, pdfAdvice)
+  return yield* pdfOf(source, bytes, options)
+})
 
 // -----------------------------------------------------------------------------
 // combinators
 // -----------------------------------------------------------------------------
 
+export { batches, fits, limits } from "./Fitting.ts"
+
 /**
- * Refuses a request that is larger as a whole than the API takes: `pipe(request, Attachment.fits, Effect.flatMap(Claude.text))`.
+ * An attachment as a part of a prompt of effect/ai: `{ role: "user", content: [Attachment.toPart(cat), …] }`.
  *
  * @category combinators
  * @since 0.2.0
  */
-export const fits = (request: MessageRequest): Effect.Effect<MessageRequest, ClaudeError.ClaudeFatalError> =>
-  Effect.suspend(() => {
-    const bytes = sizeOfRequest(request)
-    return bytes <= limits.request ? Effect.succeed(request) : Failure.fatal(
-      new ClaudeError.RequestTooLarge({}),
-      `The request has ${bytes} bytes, and the API takes ${limits.request}. Send fewer or smaller files, or upload them ` +
-        "with Files.upload and send their ids.",
-      { type: "request_too_large" }
+export const toPart = (attachment: Attachment, fileName?: string): FilePartEncoded => {
+  const { cache_control, source } = attachment
+  const isImage = attachment.type === "image"
+  const { citations, context, title }: Partial<DocumentBlockParam> = isImage ? {} : attachment
+  if (source.type === "content") {
+    throw new RangeError("Attachment.toPart: a document of blocks is no file; expected an image, a PDF or a text")
+  }
+  return {
+    type: "file",
+    mediaType: "media_type" in source ? source.media_type : isImage ? "image/*" : "application/pdf",
+    ...(fileName === undefined ? undefined : { fileName }),
+    // A text goes as bytes: one that begins with https:// would be taken for where it lies.
+    data: source.type === "url"
+      ? new URL(source.url)
+      : source.type === "file"
+      ? ""
+      : source.type === "text"
+      ? new TextEncoder().encode(source.data)
+      : source.data,
+    options: {
+      anthropic: {
+        ...(source.type === "file" ? { fileId: source.file_id } : undefined),
+        ...(cache_control == null ? undefined : {
+          cacheControl: {
+            type: cache_control.type,
+            ...(cache_control.ttl === undefined ? undefined : { ttl: cache_control.ttl })
+          }
+        }),
+        ...(title == null ? undefined : { documentTitle: title }),
+        ...(context == null ? undefined : { documentContext: context }),
+        ...(citations == null ? undefined : { citations: { enabled: citations.enabled === true } })
+      }
+    }
+  }
+}
+
+// -----------------------------------------------------------------------------
+// blocks
+// -----------------------------------------------------------------------------
+
+const IMAGE_BYTES = Math.floor(limits.imageBase64 * 3 / 4)
+const PDF_BYTES = Math.floor(limits.request * 3 / 4)
+
+const imageAdvice = "Scale it down or compress it, or upload it with Files.upload and send its id."
+const pdfAdvice = "Split it, or upload it with Files.upload and send its id."
+const textAdvice = "Send a part of it, or upload it with Files.upload and send its id."
+
+const imageOf = Effect.fnUntraced(function*(
+  source: Source,
+  bytes: Uint8Array,
+  options: ImageOptions
+): Effect.fn.Return<ImageBlockParam, ClaudeError.ClaudeFatalError> {
+  const { maxPixels = limits.imagePixels } = options
+  yield* Reading.checkLimit("maxPixels", maxPixels)
+  const media_type = MediaType.imageTypeOf(bytes)
+  if (media_type === undefined) {
+    const word = MediaType.wordFor(bytes)
+    return yield* Reading.invalid(
+      "image",
+      `${nameOf(source)} is no JPEG, PNG, GIF or WebP image${word === undefined ? "" : `, but ${word}`}. Convert it` +
+        `${MediaType.isPdf(bytes) ? ", or send it with Attachment.pdf." : "."}`
     )
-  })
+  }
+  const size = MediaType.sizeOf(bytes, media_type)
+  if (size !== undefined && Math.max(size.width, size.height) > maxPixels) {
+    return yield* Reading.invalid(
+      "image",
+      `${nameOf(source)} is ${size.width} x ${size.height} pixels, and ${maxPixels} a side are allowed. Scale it down.`
+    )
+  }
+  return { type: "image", source: { type: "base64", media_type, data: base64(bytes) }, ...cached(options) }
+})
 
-/** The bytes of a request as it is sent, without making that. @internal */
-export const sizeOfRequest = (request: MessageRequest): number => {
-  let bytes = 0
-  const rest = JSON.stringify(request, (key, value: unknown) => {
-    // Base64 is as long as it is, and by far the most.
-    if (key !== "data" || typeof value !== "string" || value.length < 1024 || !isBase64(value)) return value
-    bytes += value.length
-    return ""
-  })
-  return bytes + Buffer.byteLength(rest)
+const pdfOf = (
+  source: Source,
+  bytes: Uint8Array,
+  options: DocumentOptions
+): Effect.Effect<DocumentBlockParam, ClaudeError.ClaudeFatalError> =>
+  MediaType.isPdf(bytes)
+    ? Effect.succeed(document({ type: "base64", media_type: "application/pdf", data: base64(bytes) }, options))
+    : Effect.fail(Reading.invalid(
+      "document",
+      `${nameOf(source)} is no PDF: there is no %PDF- at its beginning. Send images with Attachment.image and texts ` +
+        "with Attachment.text."
+    ))
+
+const textOf = (
+  source: Source,
+  bytes: Uint8Array,
+  options: DocumentOptions
+): Effect.Effect<DocumentBlockParam, ClaudeError.ClaudeFatalError> => {
+  const data = decoded(bytes)
+  if (data !== undefined) return Effect.succeed(document({ type: "text", media_type: "text/plain", data }, options))
+  const word = MediaType.wordFor(bytes)
+  return Effect.fail(Reading.invalid(
+    "document",
+    `${nameOf(source)} is no text in UTF-8${word === undefined ? "" : `, but ${word}`}${
+      MediaType.isPdf(bytes) ? ": send it with Attachment.pdf." : ". Convert it."
+    }`
+  ))
 }
-
-const isBase64 = (text: string): boolean => /^[A-Za-z0-9+/]+={0,2}$/.test(text)
-
-// -----------------------------------------------------------------------------
-// reading
-// -----------------------------------------------------------------------------
-
-/** What the API reads from elsewhere. */
-const elsewhere = (source: Source): { type: "url"; url: string } | { type: "file"; file_id: string } | undefined => {
-  if (typeof source !== "object" || source instanceof Uint8Array) return undefined
-  if ("fileId" in source) return { type: "file", file_id: source.fileId }
-  return "url" in source ? { type: "url", url: String(source.url) } : undefined
-}
-
-const read = <S extends Source>(
-  field: string,
-  source: S,
-  limit: number,
-  advice: string
-): Effect.Effect<Uint8Array, ClaudeError.ClaudeFatalError | SourceError<S>, SourceServices<S>> =>
-  // What lies elsewhere was answered already.
-  Reading.readAll(source as S & Reading.Bytes, limit, (bytes, isAll) =>
-    invalid(
-      field,
-      `${nameOf(source)} has ${isAll ? "" : "at least "}${bytes} bytes, and ${limit} are allowed. ${advice}`
-    )).pipe(
-      Effect.filterOrFail(
-        (bytes) => bytes.byteLength > 0,
-        () => invalid(field, `${nameOf(source)} is empty. Send a file with something in it.`)
-      )
-    ) as Effect.Effect<Uint8Array, ClaudeError.ClaudeFatalError | SourceError<S>, SourceServices<S>>
-
-const nameOf = (source: Source): string => typeof source === "string" ? JSON.stringify(source) : `The ${wordOf(source)}`
-
-const wordOf = (source: Source): string => source instanceof Uint8Array ? "file" : "stream"
 
 const document = (source: DocumentBlockParam["source"], options: DocumentOptions): DocumentBlockParam => ({
   type: "document",
@@ -236,5 +260,57 @@ const decoded = (bytes: Uint8Array): string | undefined => {
   }
 }
 
-const invalid = (field: string, message: string): ClaudeError.ClaudeFatalError =>
-  Failure.fatal(new ClaudeError.InvalidRequest({ field }), message, { type: "invalid_request_error" })
+// -----------------------------------------------------------------------------
+// reading
+// -----------------------------------------------------------------------------
+
+type Elsewhere = { readonly type: "url"; readonly url: string } | { readonly type: "file"; readonly file_id: string }
+
+/** What the API reads from elsewhere. */
+const elsewhere = (source: Source): Effect.Effect<Elsewhere | undefined, ClaudeError.ClaudeFatalError> => {
+  if (typeof source !== "object" || source instanceof Uint8Array) return Effect.undefined
+  if ("fileId" in source) {
+    return source.fileId === ""
+      ? Effect.fail(Reading.invalid("source", "fileId is empty; expected the id of a file, as Files.upload tells it."))
+      : Effect.succeed({ type: "file", file_id: source.fileId })
+  }
+  if (!("url" in source)) return Effect.undefined
+  const url = URL.parse(source.url)
+  if (url !== null && /^https?:$/.test(url.protocol)) return Effect.succeed({ type: "url", url: String(source.url) })
+  // A URL may hold a secret.
+  const advice = url?.protocol === "file:" ? "Hand in its path: fileURLToPath(url)." : "Expected one with https://."
+  return Effect.fail(
+    Reading.invalid(
+      "source",
+      `The API cannot fetch the URL, which is ${url === null ? "none" : url.protocol}. ${advice}`
+    )
+  )
+}
+
+const read = <S extends Source>(
+  field: string,
+  source: S,
+  limit: number,
+  advice: string
+): Effect.Effect<Uint8Array, ClaudeError.ClaudeFatalError | SourceError<S>, SourceServices<S>> =>
+  Reading.checkLimit("maxBytes", limit).pipe(
+    // What lies elsewhere was answered already.
+    Effect.andThen(Reading.readAll(
+      source as S & Reading.Bytes,
+      limit,
+      (bytes, isAll) => tooLarge(field, source, isAll ? `${bytes}` : `at least ${bytes}`, limit, advice)
+    )),
+    Effect.filterOrFail(
+      (bytes) => bytes.byteLength > 0,
+      () => Reading.invalid(field, `${nameOf(source)} is empty. Send a file with something in it.`)
+    )
+  ) as Effect.Effect<Uint8Array, ClaudeError.ClaudeFatalError | SourceError<S>, SourceServices<S>>
+
+const checkSize = (field: string, source: Source, bytes: number, limit: number, advice: string) =>
+  bytes <= limit ? Effect.void : Effect.fail(tooLarge(field, source, `${bytes}`, limit, advice))
+
+const tooLarge = (field: string, source: Source, bytes: string, limit: number, advice: string) =>
+  Reading.invalid(field, `${nameOf(source)} has ${bytes} bytes, and ${limit} are allowed. ${advice}`)
+
+const nameOf = (source: Source): string =>
+  typeof source === "string" ? JSON.stringify(source) : source instanceof Uint8Array ? "The file" : "The stream"

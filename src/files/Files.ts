@@ -11,17 +11,17 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as RetryPolicy from "../attempt/RetryPolicy.ts"
-import * as ClaudeError from "../ClaudeError.ts"
-import * as Failure from "../Failure.ts"
+import type * as ClaudeError from "../ClaudeError.ts"
 import type * as AnthropicTransport from "../transport/AnthropicTransport.ts"
 import * as Classify from "../transport/Classify.ts"
-import * as MediaType from "./MediaType.ts"
 import * as Multipart from "./Multipart.ts"
 import * as Reading from "./Reading.ts"
 import * as Requests from "./Requests.ts"
+import * as Upload from "./Upload.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -41,7 +41,7 @@ export type Source = Reading.Bytes
 export class Files extends Context.Service<Files, {
   readonly upload: <const S extends Source>(
     source: S,
-    options?: UploadOptions
+    options?: Upload.UploadOptions
   ) => Effect.Effect<FileMetadata, ClaudeError.ClaudeError | Reading.Error<S>, Reading.Services<S>>
   readonly list: (options?: ListOptions) => Stream.Stream<FileMetadata, ClaudeError.ClaudeError>
   readonly metadata: (fileId: string) => Effect.Effect<FileMetadata, ClaudeError.ClaudeError>
@@ -65,27 +65,13 @@ export interface Options extends AnthropicTransport.AnthropicTransportOptions {
   readonly idleTimeout?: Duration.Input | undefined
 }
 
-/** @category options @since 0.2.0 */
-export interface UploadOptions {
-  /** @default the last part of the path, else "unnamed" */
-  readonly filename?: string | undefined
-  /** @default as the filename's extension says, else "application/octet-stream" */
-  readonly mediaType?: string | undefined
-  /** When the API deletes it: from an hour to ninety days. @default never */
-  readonly expiresIn?: Duration.Input | undefined
-  /** @default 500 MB, which is what the API takes */
-  readonly maxBytes?: number | undefined
-}
+export type { UploadOptions } from "./Upload.ts"
 
 /** @category options @since 0.2.0 */
 export interface ListOptions {
-  /** Files of a session. */
-  readonly scopeId?: string | undefined
   /** Files of a page: what comes is the same. @default as the API says */
   readonly pageSize?: number | undefined
 }
-
-const MAX_BYTES = 500 * 1024 * 1024
 
 // -----------------------------------------------------------------------------
 // make
@@ -102,40 +88,14 @@ export const make = Effect.fnUntraced(function*(
 
   const upload: Files["Service"]["upload"] = Effect.fnUntraced(function*<const S extends Source>(
     source: S,
-    options: UploadOptions = {}
+    options: Upload.UploadOptions = {}
   ): Effect.fn.Return<FileMetadata, ClaudeError.ClaudeError | Reading.Error<S>, Reading.Services<S>> {
-    const { maxBytes = MAX_BYTES } = options
-    const filename = options.filename ?? (typeof source === "string" ? source.split(/[\\/]/).at(-1)! : "unnamed")
-    const mediaType = options.mediaType ?? MediaType.forName(filename)
-    if (/[^\x20-\x7e]/.test(mediaType)) {
-      return yield* invalid("mediaType", `mediaType is ${JSON.stringify(mediaType)}; expected one such as text/csv.`)
-    }
-    const expires = options.expiresIn === undefined
-      ? undefined
-      : Math.round(Duration.toSeconds(yield* Requests.duration("expiresIn", options.expiresIn)))
-    if (expires !== undefined && (expires < 3_600 || expires > 7_776_000)) {
-      return yield* invalid("expiresIn", `expiresIn is ${expires} seconds; expected from an hour to ninety days.`)
-    }
-    const size = yield* Reading.sizeOf(source)
-    if (size !== undefined && size > maxBytes) return yield* tooLarge(filename, size, maxBytes)
-    let failure: Effect.Effect<never, ClaudeError.ClaudeError | Reading.Error<S>> | undefined
-    const form = Multipart.make({
-      fields: expires === undefined ? {} : { expires_in_seconds: String(expires) },
-      filename,
-      mediaType,
-      size,
-      bytes: Stream.suspend(() => {
-        let sent = 0
-        return Stream.mapArrayEffect(Reading.toStream(source), (chunks) => {
-          for (const { byteLength } of chunks) sent += byteLength
-          return sent > maxBytes ? Effect.fail(tooLarge(filename, sent, maxBytes)) : Effect.succeed(chunks)
-        })
-      })
-    })
+    const { form, isWhole } = yield* Upload.make(source, options)
     const headers = {
       "content-type": form.contentType,
       ...(form.length === undefined ? undefined : { "content-length": String(form.length) })
     }
+    let failure: Effect.Effect<never, ClaudeError.ClaudeError | Reading.Error<S>> | undefined
     const send = Effect.suspend(() => {
       failure = undefined
       return Effect.map(
@@ -145,62 +105,64 @@ export const make = Effect.fnUntraced(function*(
       )
     })
     return yield* request(
-      { method: "POST", path: "/v1/files", timeout: uploadTimeout },
+      { method: "POST", path: "/v1/files", timeout: uploadTimeout, isAnswer: isFile },
       send,
-      Effect.suspend(() => failure ?? Effect.void)
+      { failed: Effect.suspend(() => failure ?? Effect.void), isWhole }
     )
   })
 
-  const list: Files["Service"]["list"] = ({ pageSize, scopeId } = {}) =>
+  const list: Files["Service"]["list"] = ({ pageSize } = {}) =>
     Stream.paginate(
       undefined as string | undefined,
       (page) =>
         Effect.map(
-          request({ method: "GET", path: "/v1/files", timeout }, (options) =>
+          request({ method: "GET", path: "/v1/files", timeout, isAnswer: isPage }, (options) =>
             client.get<Page>("/v1/files", {
               ...options,
               query: {
                 ...(page === undefined ? undefined : { page }),
-                ...(pageSize === undefined ? undefined : { limit: pageSize }),
-                ...(scopeId === undefined ? undefined : { scope_id: scopeId })
+                ...(pageSize === undefined ? undefined : { limit: pageSize })
               }
             }).withResponse()),
-          ({ data, next_page }) => [data ?? [], Option.fromNullishOr(next_page || undefined)] as const
+          ({ data, next_page }) => [data, Option.fromNullishOr(next_page || undefined)] as const
         )
     )
 
   const metadata: Files["Service"]["metadata"] = (fileId) =>
     Effect.flatMap(pathOf(fileId), (path) =>
       request(
-        { method: "GET", path, timeout, fileId },
+        { method: "GET", path, timeout, fileId, isAnswer: isFile },
         (options) => client.get<FileMetadata>(path, options).withResponse()
       ))
 
   const download: Files["Service"]["download"] = (fileId) =>
-    Effect.flatMap(pathOf(fileId), (file) => {
+    Stream.unwrap(Effect.gen(function*() {
+      const file = yield* pathOf(fileId)
       const path = `${file}/content` as const
-      return request({ method: "GET", path, timeout, fileId }, async (options) => {
+      let body: ReadableStream<Uint8Array> | null = null
+      // Also where nobody has begun to read it; one that is being read has a lock, and its reader closes it.
+      yield* Effect.addFinalizer(() => Effect.sync(() => body?.cancel().catch(() => {})))
+      yield* request({ method: "GET", path, timeout, fileId }, async (options) => {
         const response = await client.get(path, { ...options, headers: { accept: "application/binary" } }).asResponse()
-        return { data: response, response }
+        body = response.body
+        return { data: undefined, response }
       })
-    }).pipe(
-      Effect.map(({ body }) =>
-        body === null ? Stream.empty : Stream.fromReadableStream({
-          evaluate: () => body,
-          onError: (thrown): ClaudeError.ClaudeError => Classify.fromBroken(thrown)
-        }).pipe(Stream.timeoutOrElse({
-          duration: idleTimeout,
-          orElse: () => Stream.fail(Requests.timedOut("idle", idleTimeout))
-        }))
-      ),
-      Stream.unwrap
-    )
+      if (body === null) return Stream.empty
+      const readable: ReadableStream<Uint8Array> = body
+      return Stream.fromReadableStream({
+        evaluate: () => readable,
+        onError: (thrown): ClaudeError.ClaudeError => Classify.fromBroken(thrown)
+      }).pipe(Stream.timeoutOrElse({
+        duration: idleTimeout,
+        orElse: () => Stream.fail(Requests.timedOut("idle", idleTimeout))
+      }))
+    }))
 
   const remove: Files["Service"]["delete"] = (fileId) =>
     Effect.flatMap(pathOf(fileId), (path) =>
       Effect.asVoid(
         request(
-          { method: "DELETE", path, timeout, fileId },
+          { method: "DELETE", path, timeout, fileId, isAnswer: isFile },
           (options) => client.delete<unknown>(path, options).withResponse()
         )
       ))
@@ -209,15 +171,22 @@ export const make = Effect.fnUntraced(function*(
 })
 
 interface Page {
-  readonly data?: ReadonlyArray<FileMetadata> | null | undefined
+  readonly data: ReadonlyArray<FileMetadata>
   readonly next_page?: string | null | undefined
 }
+
+const isPage = (data: unknown): boolean => Predicate.hasProperty(data, "data") && Array.isArray(data.data)
+
+const isFile = (data: unknown): boolean => Predicate.hasProperty(data, "id") && typeof data.id === "string"
 
 /** A name that is none, or goes up a folder, would make a request of another kind. */
 const pathOf = (fileId: string): Effect.Effect<`/v1/files/${string}`, ClaudeError.ClaudeFatalError> =>
   /^\.{0,2}$/.test(fileId)
     ? Effect.fail(
-      invalid("fileId", `fileId is ${JSON.stringify(fileId)}; expected the id of a file, as Files.upload tells it.`)
+      Reading.invalid(
+        "fileId",
+        `fileId is ${JSON.stringify(fileId)}; expected the id of a file, as Files.upload tells it.`
+      )
     )
     : Effect.succeed(`/v1/files/${encodeURIComponent(fileId)}` as const)
 
@@ -236,7 +205,7 @@ export const layer = (options: Options): Layer.Layer<Files, ClaudeError.ClaudeFa
 /** Uploads a file while it is read; `{ fileId: id }` is then a source of an Attachment. @category calls @since 0.2.0 */
 export const upload = <const S extends Source>(
   source: S,
-  options?: UploadOptions
+  options?: Upload.UploadOptions
 ): Effect.Effect<FileMetadata, ClaudeError.ClaudeError | Reading.Error<S>, Files | Reading.Services<S>> =>
   Files.use((files) => files.upload(source, options))
 
@@ -265,19 +234,3 @@ export {
   /** Deletes a file; messages that name it fail from then on. @category calls @since 0.2.0 */
   delete_ as delete
 }
-
-// -----------------------------------------------------------------------------
-// errors
-// -----------------------------------------------------------------------------
-
-const invalid = (field: string, message: string): ClaudeError.ClaudeFatalError =>
-  Failure.fatal(new ClaudeError.InvalidRequest({ field }), message, { type: "invalid_request_error" })
-
-const tooLarge = (filename: string, bytes: number, limit: number): ClaudeError.ClaudeFatalError =>
-  Failure.fatal(
-    new ClaudeError.RequestTooLarge({}),
-    `${
-      JSON.stringify(filename)
-    } has ${bytes} bytes or more, and ${limit} are allowed. Split it, or upload a part of it.`,
-    { type: "request_too_large" }
-  )

@@ -22,8 +22,12 @@ export const imageTypeOf = (bytes: Uint8Array): ImageType | undefined => {
 /** The mark of a PDF may stand anywhere in its first kilobyte. @internal */
 export const isPdf = (bytes: Uint8Array): boolean => text(bytes, 0, 1024 + 5).includes("%PDF-")
 
-/** What other bytes most likely are, in words. @internal */
-export const wordFor = (bytes: Uint8Array): string => {
+/** What bytes are that say so with their first ones. @internal */
+export const of = (bytes: Uint8Array): ImageType | "application/pdf" | undefined =>
+  imageTypeOf(bytes) ?? (text(bytes, 0, 5) === "%PDF-" ? "application/pdf" : undefined)
+
+/** What other bytes most likely are, in words; nothing where they are like none of these. @internal */
+export const wordFor = (bytes: Uint8Array): string | undefined => {
   if (imageTypeOf(bytes) !== undefined) return "an image"
   if (isPdf(bytes)) return "a PDF"
   if (text(bytes, 4, 8) === "ftyp") {
@@ -32,7 +36,9 @@ export const wordFor = (bytes: Uint8Array): string => {
   if (text(bytes, 0, 2) === "BM") return "a BMP image"
   if (begins(bytes, [0x49, 0x49, 0x2a, 0]) || begins(bytes, [0x4d, 0x4d, 0, 0x2a])) return "a TIFF image"
   if (begins(bytes, [0x50, 0x4b, 3, 4])) return "a ZIP archive or an Office document"
-  return "none of them"
+  const start = text(bytes, 0, 1024)
+  if (/<svg[\s>]/i.test(start)) return "an SVG image"
+  return /^\s*<(?:!doctype html|html)[\s>]/i.test(start) ? "an HTML page" : undefined
 }
 
 /** How large a picture is, where its header is whole. @internal */

@@ -20,6 +20,7 @@ export interface Multipart<E, R> {
 /** @internal */
 export const make = <E, R>(options: {
   readonly fields: Readonly<Record<string, string>>
+  /** Without quotes and line breaks. */
   readonly filename: string
   readonly mediaType: string
   readonly size: number | undefined
@@ -32,7 +33,7 @@ export const make = <E, R>(options: {
   )
   const head = encoder.encode(
     `${fields.join("")}--${boundary}\r\nContent-Disposition: form-data; name="file"; ` +
-      `filename="${escaped(options.filename)}"\r\nContent-Type: ${options.mediaType}\r\n\r\n`
+      `filename="${options.filename}"\r\nContent-Type: ${options.mediaType}\r\n\r\n`
   )
   const tail = encoder.encode(`\r\n--${boundary}--\r\n`)
   return {
@@ -86,6 +87,3 @@ export const toReadable = Effect.fnUntraced(function*<E, R>(
 })
 
 const encoder = new TextEncoder()
-
-/** As browsers write a name into a form. */
-const escaped = (name: string): string => name.replaceAll("\"", "%22").replaceAll("\r", "%0D").replaceAll("\n", "%0A")

@@ -20,6 +20,16 @@ export interface Request {
   readonly timeout: Duration.Duration
   /** The file that it is about, for what the API says when there is none. */
   readonly fileId?: string | undefined
+  /** Whether an answer is one: what stands between may answer with a page of its own, and call that a success. */
+  readonly isAnswer?: ((data: unknown) => boolean) | undefined
+}
+
+/** What is sent, where that has failures of its own. @internal */
+export interface Source<E> {
+  /** Fails where the source has. */
+  readonly failed: Effect.Effect<void, E>
+  /** Whether all of it can be sent again. */
+  readonly isWhole: () => boolean
 }
 
 /** What was answered, as the SDK tells it. @internal */
@@ -50,7 +60,7 @@ export const make = Effect.fnUntraced(function*(
 
   /** One attempt, with its span. */
   const attempt = <A, E, R>(
-    { fileId, method, path, timeout }: Request,
+    { fileId, isAnswer = () => true, method, path, timeout }: Request,
     number: number,
     send: Effect.Effect<Send<A>, never, R | Scope.Scope>,
     failed: Effect.Effect<void, E>
@@ -65,6 +75,7 @@ export const make = Effect.fnUntraced(function*(
           )
       }))).pipe(
         Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail(timedOut("headers", timeout)) }),
+        Effect.filterOrFail(({ data }) => isAnswer(data), ({ response }) => noAnswer(response)),
         Effect.catch((error) => Effect.andThen(failed, Effect.fail(Failure.enrich(error, { attempts: number })))),
         Effect.flatMap(({ data, response }) => {
           const requestId = response.headers.get("request-id")
@@ -98,11 +109,11 @@ export const make = Effect.fnUntraced(function*(
         }, { captureStackTrace: false })
       )
 
-  /** Attempts of a request, until one serves; `failed` may tell a failure that is none of the API's. */
+  /** Attempts of a request, until one serves. */
   const request = <A, E = never, R = never>(
     request: Request,
     send: Send<A> | Effect.Effect<Send<A>, never, R | Scope.Scope>,
-    failed: Effect.Effect<void, E> = Effect.void
+    source: Source<E> = always
   ): Effect.Effect<A, ClaudeError.ClaudeError | E, R> =>
     Effect.suspend(() => {
       budget.deposit()
@@ -115,9 +126,9 @@ export const make = Effect.fnUntraced(function*(
         onRetry: () => Effect.void
       })
       const loop: Effect.Effect<A, ClaudeError.ClaudeError | E, R> = Effect.suspend(() =>
-        attempt(request, ++attempts, Effect.isEffect(send) ? send : Effect.succeed(send), failed)
+        attempt(request, ++attempts, Effect.isEffect(send) ? send : Effect.succeed(send), source.failed)
       ).pipe(Effect.catch((error) => {
-        if (!ClaudeError.isClaudeError(error)) return Effect.fail(error)
+        if (!ClaudeError.isClaudeError(error) || !source.isWhole()) return Effect.fail(error)
         if (refreshes && attempts === 1 && error.status === 401) return loop
         return Effect.andThen(again(error), loop)
       }))
@@ -130,13 +141,15 @@ export const make = Effect.fnUntraced(function*(
 /** @internal */
 export interface Requests {
   readonly client: AnthropicTransport.AnthropicClient
-  /** Attempts of a request, until one serves; `failed` may tell a failure that is none of the API's. */
+  /** Attempts of a request, until one serves. */
   readonly request: <A, E = never, R = never>(
     request: Request,
     send: Send<A> | Effect.Effect<Send<A>, never, R | Scope.Scope>,
-    failed?: Effect.Effect<void, E>
+    source?: Source<E>
   ) => Effect.Effect<A, ClaudeError.ClaudeError | E, R>
 }
+
+const always: Source<never> = { failed: Effect.void, isWhole: () => true }
 
 /** Longer than any timeout of ours; the longest that one timer takes. */
 const NEVER_MILLIS = 2 ** 31 - 1
@@ -161,6 +174,13 @@ export const timedOut = (phase: "headers" | "idle", timeout: Duration.Duration):
     `The Files API sent ${phase === "idle" ? "no more bytes" : "no answer"} for ${Duration.format(timeout)}. ` +
       "Try again, or raise the timeout of Files.layer.",
     { type: "client_timeout_error" }
+  )
+
+const noAnswer = ({ headers, status }: Answered<unknown>["response"]): ClaudeError.ClaudeError =>
+  Failure.retryable(
+    new ClaudeError.InvalidResponse({}),
+    `The answer (${status}) is none of the Files API's. Check baseURL, and what stands between here and the API.`,
+    { type: "_OTHER", status, requestId: headers.get("request-id") ?? undefined }
   )
 
 /** A 404 is about a file here. */

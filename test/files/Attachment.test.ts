@@ -1,8 +1,10 @@
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FileSystem, pipe, Stream } from "effect"
+import { Effect, FileSystem, Layer, pipe, Stream } from "effect"
 import { Claude } from "effect-claude"
+import { ClaudeLanguageModel } from "effect-claude/ai"
 import { Answer } from "effect-claude/testing"
+import { LanguageModel } from "effect/ai"
 import { Attachment } from "../../src/files/index.ts"
 import { sent, setUp } from "../flow/setUp.ts"
 
@@ -103,12 +105,12 @@ describe("an attachment", () => {
     Effect.gen(function*() {
       const files = yield* FileSystem.FileSystem
       const path = yield* files.makeTempFileScoped()
-      yield* files.writeFile(path, new Uint8Array(3_932_161))
+      yield* files.writeFile(path, new Uint8Array(7_864_321))
       assert.strictEqual(
         yield* messageOf(Attachment.image(path)),
         `${
           JSON.stringify(path)
-        } has 3932161 bytes, and 3932160 are allowed. Scale it down or compress it, or upload it ` +
+        } has 7864321 bytes, and 7864320 are allowed. Scale it down or compress it, or upload it ` +
           "with Files.upload and send its id."
       )
       let read = 0
@@ -125,11 +127,88 @@ describe("an attachment", () => {
     Effect.gen(function*() {
       assert.include(yield* messageOf(Attachment.image(pdf)), "but a PDF. Convert it, or send it with Attachment.pdf.")
       assert.include(yield* messageOf(Attachment.image(hex("00000018 66747970 68656963"))), "but a HEIC image")
-      assert.include(yield* messageOf(Attachment.image(hex("00"))), "but none of them. Convert it.")
+      assert.include(yield* messageOf(Attachment.image(hex("00"))), "WebP image. Convert it.")
+      assert.include(yield* messageOf(Attachment.image(Buffer.from("<?xml?><svg >"))), "but an SVG image. Convert it.")
+      assert.include(yield* messageOf(Attachment.image(Buffer.from("\n<!doctype html>"))), "but an HTML page")
       assert.include(yield* messageOf(Attachment.pdf(gif)), "is no PDF")
       assert.include(yield* messageOf(Attachment.text(pdf.subarray(0, 9).fill(0xff, 8))), "but a PDF")
-      assert.include(yield* messageOf(Attachment.text(gif)), "is no text in UTF-8")
+      assert.include(yield* messageOf(Attachment.text(gif)), "is no text in UTF-8, but an image. Convert it.")
     }))
+
+  it.effect("is what its bytes are, where nobody says what it is", () =>
+    Effect.gen(function*() {
+      const small = png(10, 20)
+      assert.deepStrictEqual(yield* Attachment.file(small, { title: "T" }), yield* Attachment.image(small))
+      assert.deepStrictEqual(yield* Attachment.file(pdf, { title: "T" }), yield* Attachment.pdf(pdf, { title: "T" }))
+      const text = Buffer.from("not one that begins with %PDF-")
+      assert.deepStrictEqual(yield* Attachment.file(text), yield* Attachment.text(text))
+      const large = Buffer.concat([small, Buffer.alloc(7_864_320)])
+      assert.include(yield* messageOf(Attachment.file(large)), "and 7864320 are allowed. Scale it down")
+      assert.include(yield* messageOf(Attachment.file(hex("ff00"))), "is no text in UTF-8")
+    }))
+
+  it.effect("is put together with others into requests that fit, as they come", () =>
+    Effect.gen(function*() {
+      let read = 0
+      const files = (count: number, length: number) =>
+        Stream.range(1, count).pipe(
+          Stream.rechunk(1),
+          Stream.tap(() => Effect.sync(() => read++)),
+          Stream.mapEffect(() => Attachment.text(Buffer.from("a".repeat(length))))
+        )
+      const sizes = <E, R>(batches: Stream.Stream<ReadonlyArray<unknown>, E, R>) =>
+        Effect.map(Stream.runCollect(batches), (batches) => batches.map(({ length }) => length))
+      assert.deepStrictEqual(yield* sizes(files(45, 1).pipe(Attachment.batches())), [20, 20, 5])
+      assert.deepStrictEqual(yield* sizes(files(5, 100_000).pipe(Attachment.batches({ maxBytes: 250_000 }))), [2, 2, 1])
+      assert.deepStrictEqual(yield* sizes(files(2, 1000).pipe(Attachment.batches({ maxBytes: 10 }))), [1, 1])
+      assert.deepStrictEqual(yield* sizes(files(45, 1).pipe(Stream.take(0), Attachment.batches())), [])
+      read = 0
+      yield* Stream.runDrain(files(1_000_000, 1).pipe(Attachment.batches(), Stream.take(2)))
+      assert.isAtMost(read, 41)
+      assert.throws(() => Attachment.batches({ maxFiles: 0 }), "Attachment.batches: maxFiles is 0; expected a whole")
+    }))
+
+  it.effect("is refused where it is too large for one of many images, and where those are too many", () =>
+    Effect.gen(function*() {
+      const small = yield* Attachment.image(png(2000, 2000))
+      const large = yield* Attachment.image(png(2001, 1))
+      const request = (images: ReadonlyArray<typeof small>): Claude.MessageRequest => ({
+        messages: [{ role: "user", content: [{ type: "tool_result", tool_use_id: "t", content: [...images] }] }]
+      })
+      const twenty = Array.from({ length: 20 }, () => small)
+      yield* Attachment.fits(request([...twenty, small]))
+      yield* Attachment.fits(request([...twenty.slice(1), large]))
+      assert.include(
+        yield* messageOf(Attachment.fits(request([...twenty, large]))),
+        "Image 21 of 21 is 2001 x 1 pixels, and a request with more than 20 images takes 2000 a side"
+      )
+      assert.include(
+        yield* messageOf(Attachment.fits(request(Array.from({ length: 601 }, () => small)))),
+        "has 601 images, and the API takes 600"
+      )
+    }))
+
+  it.effect("is a part of a prompt of effect/ai, and goes out as the same block", () => {
+    const { layer } = setUp([Answer.text("Seen.")])
+    return Effect.gen(function*() {
+      const all = [
+        yield* Attachment.image(png(1, 1), { cache_control: { type: "ephemeral", ttl: "1h" } }),
+        yield* Attachment.image({ url: "https://example.com/a.png" }),
+        yield* Attachment.image({ fileId: "file_1" }),
+        yield* Attachment.pdf(pdf, { title: "T", context: "C", citations: true }),
+        yield* Attachment.pdf({ url: "https://example.com/a.pdf" }),
+        yield* Attachment.pdf({ fileId: "file_2" }),
+        yield* Attachment.text(Buffer.from("https://example.com/ is a text"), { title: "T" })
+      ]
+      yield* LanguageModel.generateText({
+        prompt: [{ role: "user", content: all.map((attachment) => Attachment.toPart(attachment)) }]
+      })
+      const [{ body }] = yield* sent as never as Effect.Effect<[{ body: Claude.MessageRequest }]>
+      assert.deepStrictEqual(body.messages, [{ role: "user", content: all }])
+    }).pipe(
+      Effect.provide(ClaudeLanguageModel.layer({ model: "claude-opus-5-5" }).pipe(Layer.provideMerge(layer)))
+    )
+  })
 
   it.effect("goes out in a message, which is refused where it is too large as a whole", () => {
     const { layer } = setUp([Answer.text("A cat.")])
