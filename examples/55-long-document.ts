@@ -6,7 +6,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { ByteSize, Console, Effect, FileSystem, Layer, Logger, Stream } from "effect"
 import { Claude } from "effect-claude"
-import { LongDocument } from "effect-claude/prompts"
+import { LongDocument } from "effect-claude/documents"
 import { Answer } from "effect-claude/testing"
 import { styleText } from "node:util"
 import * as Api from "./support/api.ts"
@@ -17,11 +17,15 @@ const ask = { model: "claude-haiku-5-5", max_tokens: 200 }
 const summary = LongDocument.make({
   // No request has more input tokens, as the API counts them; a chunk begins with what the one before it ends with.
   chunk: { tokens: 2000, overlap: 100 },
-  map: ({ text }) => ({ ...ask, system: "Summarise this part of a logbook in two sentences.", prompt: text }),
+  map: ({ text }) => ({
+    ...ask,
+    system: "Summarise this part of a logbook in two sentences.",
+    prompt: LongDocument.enclose(text)
+  }),
   reduce: (parts) => ({
     ...ask,
     system: "Make one summary of two sentences of these, which follow one another.",
-    prompt: parts.map(({ text }) => text).join("\n\n")
+    prompt: parts.map(({ text }) => LongDocument.enclose(text, "part")).join("\n")
   }),
   concurrency: 4,
   onFailure: { collect: 3 }
@@ -56,8 +60,9 @@ const program = Effect.gen(function*() {
     return summary.run(source, { done: [...done] }).pipe(
       Stream.tap((event) => {
         if ("part" in event) done.push(event.part)
-        return bar(event)
+        return bar.show(event)
       }),
+      Stream.ensuring(bar.close),
       Stream.filter((event) => event._tag === "Finished"),
       Stream.runHead,
       Effect.flatMap(Effect.fromOption)
@@ -89,7 +94,8 @@ const makeBar = (size: number) => {
   const { env, stdout } = process
   const redraws = stdout.isTTY && env["TERM"] !== "dumb"
   let printed = -1
-  return ({ _tag, totals }: LongDocument.Progress): Effect.Effect<void> =>
+  let isOpen = false
+  const show = ({ _tag, totals }: LongDocument.Progress): Effect.Effect<void> =>
     Effect.sync(() => {
       const part = Math.min(1, totals.bytes / size)
       const isEnd = _tag === "Finished"
@@ -97,15 +103,27 @@ const makeBar = (size: number) => {
       if (!redraws && fourth <= printed) return
       printed = fourth
       const full = Math.round(part * WIDTH)
-      const line = [
-        `${styleText("cyan", "█".repeat(full))}${styleText("dim", "░".repeat(WIDTH - full))} ${percent(part)}`,
-        `chunks ${totals.mapped}`,
-        `reductions ${totals.reduced}`,
-        `tokens ${Math.round((totals.inputTokens + totals.outputTokens) / 1000)}k`,
-        totals.cost === undefined ? "cost unknown" : `$${totals.cost.toFixed(3)}`
-      ].join("  ")
+      let figures = percent(part)
+      for (
+        const figure of [
+          `chunks ${totals.mapped}`,
+          `reductions ${totals.reduced}`,
+          `tokens ${Math.round((totals.inputTokens + totals.outputTokens) / 1000)}k`,
+          totals.cost === undefined ? "cost unknown" : `$${totals.cost.toFixed(3)}`
+        ]
+      ) {
+        // A line that wraps could not be drawn over.
+        if (!redraws || WIDTH + figures.length + figure.length + 3 < stdout.columns) figures += `  ${figure}`
+      }
+      const line = `${styleText("cyan", "█".repeat(full))}${styleText("dim", "░".repeat(WIDTH - full))} ${figures}`
       stdout.write(redraws ? `\r${line}\x1b[K${isEnd ? "\n" : ""}` : `${line}\n`)
+      isOpen = redraws && !isEnd
     })
+  /** What comes after a bar that did not come to its end begins on a line of its own. */
+  const close = Effect.sync(() => {
+    if (isOpen) process.stdout.write("\n")
+  })
+  return { show, close }
 }
 
 const percent = (part: number) => `${Math.floor(part * 100)}%`.padStart(4)

@@ -153,12 +153,18 @@ const isSpace = (unit: number): boolean =>
 
 const segmenter = new Intl.Segmenter(undefined, { granularity: "grapheme" })
 
-/** How much before a place may decide whether a character begins there: longer ones are rare beyond belief. */
-const CONTEXT = 4096
+/** How much before a place may decide whether a character begins there: longer ones are rare beyond belief. @internal */
+export const CONTEXT = 4096
 
-/** Whether what follows a blank or a full stop is written onto it, such as an accent. */
-const isJoined = (text: string, at: number): boolean =>
-  text.charCodeAt(at) >= 0x300 && segmenter.segment(text.slice(at - 1, at + 2)).containing(1)?.index !== 1
+/** Whether what follows a blank or a full stop is written onto it, such as an accent; nothing is onto a line's end. */
+const isJoined = (text: string, at: number): boolean => {
+  if (text.charCodeAt(at) < 0x300 || text.charCodeAt(at - 1) < 32) return false
+  joined.lastIndex = at
+  return joined.test(text)
+}
+
+/** A segmenter for each place would take a minute for a text of nothing else. */
+const joined = /[\p{Grapheme_Extend}\p{Mc}\p{Emoji_Modifier}\u0E33\u0EB3\u200D]/uy
 
 /** Where the character begins that a place is in, or the place itself where one begins there. */
 const characterStart = (text: string, from: number, at: number): number => {

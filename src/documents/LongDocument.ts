@@ -5,8 +5,11 @@
  * ```ts
  * const summary = LongDocument.make({
  *   chunk: { tokens: 8000, overlap: 200 },
- *   map: ({ text }) => ({ prompt: `Summarise this part of a book in a paragraph:\n\n${text}` }),
- *   reduce: (parts) => ({ prompt: `Make one summary of these:\n\n${parts.map(({ text }) => text).join("\n\n")}` })
+ *   map: ({ text }) => ({ system: "Summarise this part of a book.", prompt: LongDocument.enclose(text) }),
+ *   reduce: (parts) => ({
+ *     system: "Make one summary of these, which follow one another.",
+ *     prompt: parts.map(({ text }) => LongDocument.enclose(text, "part")).join("\n")
+ *   })
  * })
  *
  * const answer = summary.result(LongDocument.file("book.txt"))
@@ -20,36 +23,29 @@ import * as Option from "effect/Option"
 import type { PlatformError } from "effect/PlatformError"
 import * as Stream from "effect/Stream"
 import * as Claude from "../Claude.ts"
+import * as CanonicalKey from "../request/CanonicalKey.ts"
 import type * as LongDocumentError from "./LongDocumentError.ts"
-import type * as LongPart from "./LongPart.ts"
-import * as LongRequests from "./LongRequests.ts"
-import * as LongRun from "./LongRun.ts"
+import type * as Part from "./Part.ts"
+import * as Requests from "./Requests.ts"
+import * as Run from "./Run.ts"
 
 export { DoesNotFit, Empty, LongDocumentError, PartFailure, PartsFailed, Range } from "./LongDocumentError.ts"
+export { Chunk, Failed, Part } from "./Part.ts"
 
 // -----------------------------------------------------------------------------
 // models
 // -----------------------------------------------------------------------------
 
-/** A piece of the document. @category models @since 0.2.0 */
-export type Chunk = LongPart.Chunk
-
-/** What was answered about a chunk, or about parts together; plain data, to be kept and given back. @category models @since 0.2.0 */
-export type Part = LongPart.Part
-
-/** A chunk that has no answer, and why. @category models @since 0.2.0 */
-export type Failed = LongPart.Failed
-
 /** What has come of a document so far. @category models @since 0.2.0 */
-export type Totals = LongPart.Totals
+export type Totals = Part.Totals
 
 /** What comes of a document. @category models @since 0.2.0 */
-export type Answer = LongPart.Answer
+export type Answer = Part.Answer
 
 /** What happens to a document, in the order in which it happens: chunks are done in any order. @category models @since 0.2.0 */
-export type Progress = LongPart.Progress
+export type Progress = Part.Progress
 
-/** A text, or pieces of one, cut anywhere; bytes are UTF-8. @category models @since 0.2.0 */
+/** A text, or pieces of one, cut anywhere; bytes are UTF-8, and what is none is read as U+FFFD. @category models @since 0.2.0 */
 export type Source<E = never, R = never> = string | Stream.Stream<string | Uint8Array, E, R>
 
 /** A way to answer about documents. @category models @since 0.2.0 */
@@ -66,8 +62,8 @@ export interface LongDocument<E = never, R = never> {
   ) => Effect.Effect<Answer, LongDocumentError.LongDocumentError | E | E2, Claude.Claude | R | R2>
   /** Asks about one chunk again, alone; its part may be given to a run as done. */
   readonly retry: (
-    failed: Failed
-  ) => Effect.Effect<Part, LongDocumentError.LongDocumentError | E, Claude.Claude | R>
+    failed: Part.Failed
+  ) => Effect.Effect<Part.Part, LongDocumentError.LongDocumentError | E, Claude.Claude | R>
 }
 
 // -----------------------------------------------------------------------------
@@ -80,9 +76,9 @@ export type Request<E = never, R = never> = Claude.MessageRequest | Effect.Effec
 /** @category options @since 0.2.0 */
 export interface Options<E = never, R = never> {
   /** What is asked about a chunk. */
-  readonly map: (chunk: Chunk) => Request<E, R>
+  readonly map: (chunk: Part.Chunk) => Request<E, R>
   /** What is asked about answers, two at the least, in the document's order. */
-  readonly reduce: (parts: ReadonlyArray<Part>) => Request<E, R>
+  readonly reduce: (parts: ReadonlyArray<Part.Part>) => Request<E, R>
   readonly chunk: {
     /** The most input tokens of a request, all that it says included; no request is sent that was counted as more. */
     readonly tokens: number
@@ -93,16 +89,18 @@ export interface Options<E = never, R = never> {
   readonly fanIn?: number | undefined
   /** How many calls may be in flight, within what the client allows. @default 8 */
   readonly concurrency?: number | undefined
-  /** A chunk that fails ends the work, or so many may; a reduction that fails always does. @default "fail" */
+  /** A chunk that fails ends the work, or so many may, held with their texts; a reduction always does. @default "fail" */
   readonly onFailure?: "fail" | { readonly collect: number } | undefined
-  /** How requests are counted. @default Claude.countTokens */
-  readonly count?: LongPart.Count | undefined
+  /** How requests are counted; `countBytes` where the platform cannot. @default Claude.countTokens */
+  readonly count?: Part.Count | undefined
+  /** Whether its calls go behind what somebody waits for. @default "batch" */
+  readonly priority?: Claude.Policy["priority"]
 }
 
 /** @category options @since 0.2.0 */
 export interface RunOptions {
-  /** What an earlier run answered: it is not asked again where the same would be asked. */
-  readonly done?: Iterable<Part> | undefined
+  /** What an earlier run answered: it is not asked again where the same would be; the client's defaults are no part of that. */
+  readonly done?: Iterable<Part.Part> | undefined
 }
 
 // -----------------------------------------------------------------------------
@@ -111,21 +109,21 @@ export interface RunOptions {
 
 /** @category constructors @since 0.2.0 */
 export const make = <E = never, R = never>(options: Options<E, R>): LongDocument<E, R> => {
-  const settings: LongRun.Settings<E, R> = {
+  const settings: Run.Settings<E, R> = {
     ...resolve(options),
     map: (chunk) => requestOf(options.map(chunk)),
     reduce: (parts) => requestOf(options.reduce(parts))
   }
   const run: LongDocument<E, R>["run"] = (source, { done = [] } = {}) =>
-    LongRun.run(typeof source === "string" ? Stream.succeed(source) : source, settings, done)
+    Run.run(typeof source === "string" ? Stream.succeed(source) : source, settings, done)
   return {
     run,
     result: (source, options) =>
       Stream.runLast(run(source, options)).pipe(
         // The last event of a run that ends well tells the answer.
-        Effect.map((last) => (Option.getOrThrow(last) as LongPart.Finished).answer)
+        Effect.map((last) => (Option.getOrThrow(last) as Part.Finished).answer)
       ),
-    retry: (failed) => LongRun.retry(failed, settings)
+    retry: (failed) => Run.retry(failed, settings)
   }
 }
 
@@ -138,6 +136,32 @@ export const make = <E = never, R = never>(options: Options<E, R>): LongDocument
 export const file = (path: string): Stream.Stream<Uint8Array, PlatformError, FileSystem.FileSystem> =>
   Stream.unwrap(Effect.map(FileSystem.FileSystem, (files) => files.stream(path)))
 
+/**
+ * The most tokens that a request can have, one for each byte: needs no call, and fills a quarter of each request or so.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const countBytes: Part.Count = (request) => Effect.sync(() => Requests.mostTokens(request))
+
+/**
+ * A text between two tags that it does not contain, so that nothing in it can end the block: say in `system` that what
+ * stands in the block is what it is about, and no instruction.
+ *
+ * @category combinators
+ * @since 0.2.0
+ */
+export const enclose = (text: string, name = "document"): string => {
+  if (!/^[a-z][\w-]*$/i.test(name)) {
+    throw new RangeError(`LongDocument.enclose: name is ${JSON.stringify(name)}; expected a name such as document.`)
+  }
+  let tag: string
+  let mark = text
+  do tag = `${name}-${(mark = CanonicalKey.digest(mark)).slice(0, 8)}`
+  while (text.includes(tag))
+  return `<${tag}>\n${text}\n</${tag}>`
+}
+
 // -----------------------------------------------------------------------------
 // private
 // -----------------------------------------------------------------------------
@@ -146,7 +170,10 @@ const requestOf = <E, R>(request: Request<E, R>): Effect.Effect<Claude.MessageRe
   Effect.isEffect(request) ? request : Effect.succeed(request)
 
 const resolve = (
-  { chunk, concurrency = 8, count, fanIn = 16, onFailure = "fail" }: Omit<Options, "map" | "reduce">
+  { chunk, concurrency = 8, count = Claude.countTokens, fanIn = 16, onFailure = "fail", priority = "batch" }: Omit<
+    Options,
+    "map" | "reduce"
+  >
 ) => {
   const { overlap = 0, tokens } = chunk
   const collect = onFailure === "fail" ? 0 : onFailure?.collect
@@ -161,7 +188,8 @@ const resolve = (
     fanIn,
     concurrency,
     mayFail: collect,
-    count: (request: Claude.MessageRequest) => LongRequests.inBackground((count ?? Claude.countTokens)(request))
+    count,
+    priority
   }
 }
 

@@ -56,7 +56,7 @@ export class DoesNotFit extends Schema.TaggedClass<DoesNotFit>("effect-claude/pr
   limit: Schema.Finite
 }) {}
 
-/** There is nothing in the document. @category reasons @since 0.2.0 */
+/** There is nothing in the document, or blanks alone. @category reasons @since 0.2.0 */
 export class Empty extends Schema.TaggedClass<Empty>("effect-claude/prompts/Empty")("Empty", {}) {}
 
 // -----------------------------------------------------------------------------
@@ -81,9 +81,15 @@ export const partsFailed = (failures: readonly [PartFailure, ...Array<PartFailur
   return new LongDocumentError({
     reason: new PartsFailed({ failures }),
     message: `${count}${nameOf(last)} failed${last.stage === "count" ? " to be counted" : ""}: ${last.error.message} ` +
+      (last.stage === "count" && uncounted.has(last.error.reason._tag)
+        ? "Where the platform counts no tokens, give count: LongDocument.countBytes. "
+        : "") +
       "What is done need not be asked again: give its parts to the next run as done."
   })
 }
+
+/** What platforms say that know nothing of counting. */
+const uncounted: ReadonlySet<string> = new Set(["NotFound", "InvalidRequest", "PermissionDenied"])
 
 /** @internal */
 export const doesNotFit = (fields: Omit<DoesNotFit, "_tag">): LongDocumentError =>
@@ -95,11 +101,19 @@ export const doesNotFit = (fields: Omit<DoesNotFit, "_tag">): LongDocumentError 
         : "Raise it, or let map and reduce answer in fewer tokens (max_tokens).")
   })
 
+/** What a chunk comes to that could not be counted when it was cut. @internal */
+export const outgrown = (fields: Omit<DoesNotFit, "_tag">): LongDocumentError =>
+  new LongDocumentError({
+    reason: new DoesNotFit(fields),
+    message: `${nameOf(fields)} has ${fields.tokens} input tokens; chunk.tokens allows ${fields.limit}. ` +
+      "Run the document again, with what is done: it is then cut smaller."
+  })
+
 /** @internal */
 export const empty = (): LongDocumentError =>
   new LongDocumentError({
     reason: new Empty({}),
-    message: "The document is empty, so there is nothing to ask about. Check its source."
+    message: "There is no text in the document, so nothing to ask about. Check its source."
   })
 
 const nameOf = ({ index, level, range }: Pick<PartFailure, "index" | "level" | "range">): string =>

@@ -12,15 +12,15 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Claude from "../Claude.ts"
 import * as LongDocumentError from "./LongDocumentError.ts"
-import type { Count, Part } from "./LongPart.ts"
-import * as LongRequests from "./LongRequests.ts"
+import type { Count, Part } from "./Part.ts"
+import * as Requests from "./Requests.ts"
 
 // -----------------------------------------------------------------------------
 // models
 // -----------------------------------------------------------------------------
 
 /** Parts that are reduced together. @internal */
-export interface Group extends LongRequests.Fitting {
+export interface Group extends Requests.Measured {
   readonly level: number
   readonly index: number
   readonly range: LongDocumentError.Range
@@ -34,7 +34,7 @@ export interface ReductionOptions<E, R, E2, R2> {
   readonly fanIn: number
   readonly concurrency: number
   readonly count: Count
-  readonly done: (level: number, index: number) => Part | undefined
+  readonly done: Requests.Done
 }
 
 // -----------------------------------------------------------------------------
@@ -82,7 +82,7 @@ const groups = <E, R, E3, R3>(
 ): Stream.Stream<Group | Part, E | E3 | LongDocumentError.LongDocumentError, R | R3 | Claude.Claude> =>
   Stream.transformPull(parts, (pull) =>
     Effect.sync(() => {
-      const fit = new LongRequests.Fit(tokens, count)
+      const fit = new Requests.Fit(tokens, count, done)
       let waiting: ReadonlyArray<Part> = []
       let isEnded = false
       let index = 0
@@ -122,22 +122,22 @@ const groups = <E, R, E3, R3>(
           const group = waiting.slice(0, length)
           const range = { ...first.range, ...endOf(group.at(-1) ?? first) }
           const textBytes = group.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0)
-          const checked = yield* Effect.mapError(
-            fit.check(yield* reduce(group), textBytes, done(level, index)),
+          const measured = yield* Effect.mapError(
+            fit.measure(yield* reduce(group)),
             (error) => LongDocumentError.partsFailed([{ stage: "count", level, index, range, error }])
           )
-          if (!("tokens" in checked)) {
+          if (fit.accept(measured, textBytes)) {
             waiting = waiting.slice(length)
-            return [{ ...checked, level, index: index++, range }] as const
+            return [{ ...measured, level, index: index++, range }] as const
           }
           if (length === 2) {
-            const { tokens: counted } = checked
+            const { inputTokens = 0 } = measured
             return yield* LongDocumentError.doesNotFit({
               stage: "reduce",
               level,
               index,
               range,
-              tokens: counted,
+              tokens: inputTokens,
               limit: tokens
             })
           }

@@ -1,25 +1,27 @@
 /**
  * A run over one document: its chunks asked about, their answers reduced, and what is done told meanwhile.
  *
- * Three things bound it. The next chunk is read when a call may begin; calls, of chunks and reductions together, are as
- * many as allowed; and when nobody takes what is told, no more is done. The surprise: a failure that may pass leaves a
- * gap, and the reduction goes on without it.
+ * Four things bound it. Chunks are read and counted when calls may begin; calls, of chunks and reductions together, are
+ * as many as allowed; answers that wait for an earlier one are a few for each call; and when nobody takes what is told,
+ * no more is done. The surprise: a failure that may pass leaves a gap, and the reduction goes on without it.
  */
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
+import * as Result from "effect/Result"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
-import type * as Claude from "../Claude.ts"
+import * as Claude from "../Claude.ts"
 import type { ClaudeError } from "../ClaudeError.ts"
-import * as LongChunks from "./LongChunks.ts"
+import * as Chunks from "./Chunks.ts"
+import * as DocumentSpan from "./DocumentSpan.ts"
 import * as LongDocumentError from "./LongDocumentError.ts"
-import * as LongPart from "./LongPart.ts"
-import * as LongReduction from "./LongReduction.ts"
-import * as LongRequests from "./LongRequests.ts"
-import type { Piece } from "./LongSource.ts"
+import * as Part from "./Part.ts"
+import * as Reduction from "./Reduction.ts"
+import * as Requests from "./Requests.ts"
+import type { Piece } from "./Source.ts"
 
-type Part = LongPart.Part
-type Failed = LongPart.Failed
+type Part = Part.Part
+type Failed = Part.Failed
 
 // -----------------------------------------------------------------------------
 // options
@@ -27,19 +29,26 @@ type Failed = LongPart.Failed
 
 /** @internal */
 export interface Settings<E, R> {
-  readonly map: (chunk: LongPart.Chunk) => Effect.Effect<Claude.MessageRequest, E, R>
+  readonly map: (chunk: Part.Chunk) => Effect.Effect<Claude.MessageRequest, E, R>
   readonly reduce: (parts: ReadonlyArray<Part>) => Effect.Effect<Claude.MessageRequest, E, R>
-  readonly count: LongPart.Count
+  readonly count: Part.Count
   readonly tokens: number
   readonly overlap: number
   readonly fanIn: number
   readonly concurrency: number
+  readonly priority: Claude.Policy["priority"]
   /** How many chunks. */
   readonly mayFail: number
 }
 
 /** How many events may wait to be taken. */
 const EVENTS = 16
+
+/** How many chunks may be ready beside those that are asked about. */
+const READY = 2
+
+/** How many answers, for each call that may be in flight, may wait for an earlier one: else one slow answer stops all. */
+const AHEAD = 4
 
 // -----------------------------------------------------------------------------
 // make
@@ -51,99 +60,134 @@ export const run = <E, R, E2, R2>(
   settings: Settings<E, R>,
   done: Iterable<Part>
 ): Stream.Stream<
-  LongPart.Progress,
+  Part.Progress,
   LongDocumentError.LongDocumentError | E | E2,
   Claude.Claude | R | R2
 > =>
-  Stream.callback<LongPart.Progress, LongDocumentError.LongDocumentError | E | E2, Claude.Claude | R | R2>(
+  Stream.callback<Part.Progress, LongDocumentError.LongDocumentError | E | E2, Claude.Claude | R | R2>(
     Effect.fnUntraced(function*(events) {
       const { concurrency, mayFail } = settings
-      const permits = Semaphore.makeUnsafe(concurrency)
-      const tally = new LongPart.Tally()
+      const calls = Semaphore.makeUnsafe(concurrency)
+      const texts = Semaphore.makeUnsafe(concurrency + READY)
+      const tally = new Part.Tally()
       const failures: Array<Failed> = []
-      const known = new Map(Array.from(done, (part) => [`${part.level} ${part.index}`, part]))
-      const shared = { ...settings, done: (level: number, index: number) => known.get(`${level} ${index}`) }
-
-      const answered = (_tag: "Mapped" | "Reduced", part: Part, message?: Claude.Message) =>
-        Effect.suspend(() => {
-          tally.part(part, message)
-          return Effect.as(Queue.offer(events, { _tag, part, totals: tally.totals }), part)
-        })
+      const shared = { ...settings, done: new Map(Array.from(done, (part) => [part.key, part])) }
 
       /** Answers, or takes what was answered before. */
-      const answer = (
+      const answer = Effect.fnUntraced(function*(
         _tag: "Mapped" | "Reduced",
-        { done, inputTokens, key, request }: LongRequests.Fitting,
+        { done, inputTokens, key, request }: Requests.Measured,
         place: Pick<Part, "level" | "index" | "range">
-      ) =>
-        done === undefined
-          ? Effect.flatMap(permits.withPermit(LongRequests.ask(request)), ([text, message]) => {
-            const counted = inputTokens === undefined ? undefined : { inputTokens }
-            return answered(_tag, { ...place, text, key, ...counted }, message)
-          })
-          : answered(_tag, done)
+      ) {
+        const text = done?.text ??
+          (yield* calls.withPermit(Requests.ask(request, (usage, cost) => tally.bill(usage, cost))))
+        const part: Part = { ...place, text, key, ...(inputTokens === undefined ? undefined : { inputTokens }) }
+        tally.part(part, done !== undefined)
+        yield* DocumentSpan.counted(done !== undefined ? "resumed" : _tag === "Mapped" ? "mapped" : "reduced")
+        yield* Queue.offer(events, { _tag, part, totals: tally.totals })
+        return part
+      })
 
-      const mapped = LongChunks.make(source, shared).pipe(
-        Stream.mapEffect((asked) => {
-          const { chunk } = asked
-          return Effect.catch(
-            answer("Mapped", asked, { level: 0, index: chunk.index, range: chunk.range }),
-            (error) => {
-              const failed = failedOf(chunk, error)
-              failures.push(failed)
-              tally.failed(failed)
-              return Effect.andThen(
-                Queue.offer(events, { _tag: "Failed", failed, totals: tally.totals }),
-                failures.length > mayFail ? failedWith(failures) : Effect.undefined
-              )
-            }
-          )
-        }, { concurrency }),
+      const fail = Effect.fnUntraced(function*(failed: Failed) {
+        failures.push(failed)
+        tally.failed(failed)
+        yield* DocumentSpan.counted("failed")
+        yield* Queue.offer(events, { _tag: "Failed", failed, totals: tally.totals })
+        if (failures.length > mayFail) return yield* failedWith(failures)
+        return undefined
+      })
+
+      const partOf = ({ chunk, measured }: Chunks.Counted) => {
+        const { index, range } = chunk
+        if (Result.isFailure(measured)) {
+          return fail({ stage: "count", level: 0, index, range, error: measured.failure, chunk })
+        }
+        return Effect.catch(
+          answer("Mapped", measured.success, { level: 0, index, range }),
+          (error) => fail(failedOf(chunk, error, measured.success.inputTokens))
+        )
+      }
+
+      const mapped = Chunks.make(source, shared).pipe(
+        holding(texts),
+        Stream.mapEffect((each) => {
+          const part = each._tag === "Blank"
+            ? Effect.as(Effect.sync(() => tally.read(each.range)), undefined)
+            : partOf(each)
+          return Effect.ensuring(part, texts.release(1))
+        }, { concurrency: concurrency * AHEAD }),
         Stream.filter((part) => part !== undefined)
       )
-      const last = yield* LongReduction.reduce(mapped, {
-        ...shared,
-        answer: ({ index, level, range, ...asked }) =>
-          Effect.mapError(
-            answer("Reduced", asked, { level, index, range }),
-            (error) => LongDocumentError.partsFailed([{ stage: "reduce", level, index, range, error }])
-          )
-      })
-      if (last === undefined) return yield* failures.length === 0 ? LongDocumentError.empty() : failedWith(failures)
-
+      const last = yield* DocumentSpan.within(
+        tally,
+        Effect.gen(function*() {
+          const last = yield* Reduction.reduce(mapped, {
+            ...shared,
+            answer: ({ index, level, range, ...asked }) =>
+              Effect.mapError(
+                answer("Reduced", asked, { level, index, range }),
+                (error) => LongDocumentError.partsFailed([{ stage: "reduce", level, index, range, error }])
+              )
+          })
+          return last ?? (yield* failures.length === 0 ? LongDocumentError.empty() : failedWith(failures))
+        })
+      )
       const { totals } = tally
       const failed = failures.toSorted((a, b) => a.index - b.index)
       yield* Queue.offer(events, { _tag: "Finished", answer: { text: last.text, failed, totals }, totals })
       yield* Queue.end(events)
-    }),
+    }, Claude.withPolicy({ priority: settings.priority })),
     // Without a size it would hold whatever comes.
     { bufferSize: EVENTS }
   )
 
-/** Asks about a chunk that failed, alone: it was found to fit when it was asked about first. @internal */
+/** Reads a chunk when there is a permit for it; who is done with it gives that back. */
+const holding =
+  (texts: Semaphore.Semaphore) =>
+  <E, R>(chunks: Stream.Stream<Chunks.Asked, E, R>): Stream.Stream<Chunks.Asked, E, R> =>
+    Stream.transformPull(chunks, (pull) => Effect.succeed(Effect.andThen(texts.take(1), pull)))
+
+/** Asks about a chunk that failed, alone, when it is known to fit. @internal */
 export const retry = <E, R>(
-  { chunk }: Failed,
-  { map }: Settings<E, R>
+  { chunk, inputTokens, stage }: Failed,
+  { count, map, priority, tokens }: Settings<E, R>
 ): Effect.Effect<Part, LongDocumentError.LongDocumentError | E, Claude.Claude | R> =>
-  Effect.flatMap(map(chunk), (request) => {
+  Effect.gen(function*() {
     const { index, range } = chunk
-    return LongRequests.ask(request).pipe(
-      Effect.map(([text]): Part => ({ level: 0, index, range, text, key: LongRequests.keyOf(request) })),
-      Effect.mapError((error) => failedWith([failedOf(chunk, error)]))
-    )
-  })
+    const request = yield* map(chunk)
+    const failed = (error: ClaudeError, stage: "count" | "map") =>
+      failedWith([{ ...failedOf(chunk, error, inputTokens), stage }])
+    if (stage === "count") {
+      const counted = yield* Effect.mapError(count(request), (error) => failed(error, "count"))
+      if (counted > tokens) {
+        return yield* LongDocumentError.outgrown({
+          stage: "map",
+          level: 0,
+          index,
+          range,
+          tokens: counted,
+          limit: tokens
+        })
+      }
+    }
+    const text = yield* Effect.mapError(Requests.ask(request, () => {}), (error) => failed(error, "map"))
+    // What the run did not learn from, the next does not either: it cuts what follows as this one did.
+    const part: Part = { level: 0, index, range, text, key: Requests.keyOf(request) }
+    return inputTokens === undefined ? part : { ...part, inputTokens }
+  }).pipe(Claude.withPolicy({ priority }))
 
 // -----------------------------------------------------------------------------
 // errors
 // -----------------------------------------------------------------------------
 
-const failedOf = (chunk: LongPart.Chunk, error: ClaudeError): Failed => {
+const failedOf = (chunk: Part.Chunk, error: ClaudeError, inputTokens: number | undefined): Failed => {
   const { index, range } = chunk
-  return { stage: "map", level: 0, index, range, error, chunk }
+  const failed: Failed = { stage: "map", level: 0, index, range, error, chunk }
+  return inputTokens === undefined ? failed : { ...failed, inputTokens }
 }
 
 /** An error tells where, and not what it says there. */
 const failedWith = (failures: ReadonlyArray<Failed>): LongDocumentError.LongDocumentError => {
-  const [first, ...others] = failures.map(({ chunk: _chunk, ...failure }) => failure)
+  const [first, ...others] = failures.map(({ chunk: _chunk, inputTokens: _tokens, ...failure }) => failure)
   return first === undefined ? LongDocumentError.empty() : LongDocumentError.partsFailed([first, ...others])
 }

@@ -11,7 +11,7 @@ import * as Pull from "effect/Pull"
 export type Piece = string | Uint8Array
 
 /** @internal */
-export class LongSource<E> {
+export class Source<E> {
   /** What is read and kept. */
   text = ""
   /** Where in it the next chunk begins. */

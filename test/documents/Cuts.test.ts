@@ -1,13 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as LongText from "../../src/prompts/LongText.ts"
-import { random } from "./longSupport.ts"
+import * as Cuts from "../../src/documents/Cuts.ts"
+import { random } from "./support.ts"
 
 /** All pieces of a text, of so many bytes at most. */
 const cutAll = (text: string, bytes: number): Array<string> => {
   const pieces: Array<string> = []
   let at = 0
   while (at < text.length) {
-    const end = LongText.cut(text, at, LongText.reach(text, at, bytes))
+    const end = Cuts.cut(text, at, Cuts.reach(text, at, bytes))
     assert.isAbove(end, at)
     pieces.push(text.slice(at, end))
     at = end
@@ -70,9 +70,9 @@ describe("where a text is cut", () => {
     for (let seed = 1; seed <= 400; seed++) {
       const next = random(seed)
       const text = Array.from({ length: 100 + next(100) }, () => atoms[next(atoms.length)]!).join("")
-      const end = LongText.reach(text, 0, 30 + next(60))
-      const part = text.slice(0, end + LongText.LOOKAHEAD)
-      assert.strictEqual(LongText.cut(part, 0, end), LongText.cut(text, 0, end), `seed ${seed}`)
+      const end = Cuts.reach(text, 0, 30 + next(60))
+      const part = text.slice(0, end + Cuts.LOOKAHEAD)
+      assert.strictEqual(Cuts.cut(part, 0, end), Cuts.cut(text, 0, end), `seed ${seed}`)
     }
   })
 
@@ -87,8 +87,30 @@ describe("where a text is cut", () => {
     }
   })
 
+  it("splits no character after a blank or a full stop, whatever is written onto it", () => {
+    const segmenter = new Intl.Segmenter(undefined, { granularity: "grapheme" })
+    const words = "x".repeat(80)
+    const from = (first: number, last: number) => Array.from({ length: last - first }, (_, index) => first + index)
+    for (
+      const code of [
+        ...from(0x300, 0x3100),
+        ...from(0xa800, 0xac00),
+        ...from(0xfe00, 0xfff0),
+        ...from(0x1f300, 0x1f700)
+      ]
+    ) {
+      for (const before of [" ", "。"]) {
+        const text = `${before}${String.fromCodePoint(code)}`
+        // A whole character of both is not cut; where there are two, most are.
+        if (segmenter.segment(text).containing(1)?.index === 1) continue
+        const document = words + text.repeat(2) + words
+        assert.notStrictEqual(Cuts.cut(document, 0, 81), 81, `U+${code.toString(16)}`)
+      }
+    }
+  })
+
   const cutOf = (text: string, end: number) => {
-    const at = LongText.cut(text, 0, end)
+    const at = Cuts.cut(text, 0, end)
     return [text.slice(0, at), text.slice(at)]
   }
 
@@ -120,12 +142,12 @@ describe("where a text is cut", () => {
 
   it("begins an overlap with a sentence or a word, and is no longer than it may be", () => {
     const text = "One two three four. Five six seven eight nine ten."
-    const begin = (low: number) => text.slice(LongText.overlapStart(text, low, text.length))
+    const begin = (low: number) => text.slice(Cuts.overlapStart(text, low, text.length))
     assert.strictEqual(begin(10), "Five six seven eight nine ten.")
     assert.strictEqual(begin(22), "six seven eight nine ten.")
     assert.strictEqual(begin(0), text)
     assert.strictEqual(begin(text.length), "")
     const family = "\u{1F468}\u200D\u{1F469}\u200D\u{1F467}"
-    assert.strictEqual(LongText.overlapStart(family.repeat(3), 3, family.length * 3), family.length)
+    assert.strictEqual(Cuts.overlapStart(family.repeat(3), 3, family.length * 3), family.length)
   })
 })

@@ -1,112 +1,27 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, FileSystem, Layer, Stream } from "effect"
+import { Effect, Fiber, FileSystem, Layer, Stream } from "effect"
 import { Claude, RetryPolicy } from "effect-claude"
 import { Answer, ScriptedTransport } from "effect-claude/testing"
 import { TestClock } from "effect/testing"
-import { LongDocument } from "../../src/prompts/index.ts"
-import { prose, random } from "./longSupport.ts"
-
-// -----------------------------------------------------------------------------
-// what is asked, and what answers
-// -----------------------------------------------------------------------------
-
-/** What requests say before the text that they are about. */
-const MAP = "Map:\n"
-const REDUCE = "Reduce:\n"
-
-const make = (options: Partial<LongDocument.Options> = {}) =>
-  LongDocument.make({
-    map: ({ text }) => ({ prompt: MAP + text }),
-    reduce: (parts) => ({ prompt: REDUCE + parts.map(({ text }) => text).join("|") }),
-    chunk: { tokens: 500 },
-    ...options
-  })
-
-const promptOf = ({ body }: { readonly body: object }): string => {
-  const [message] = Reflect.get(body, "messages")
-  return message.content
-}
-
-const isCount = ({ path }: { readonly path: string }) => path.endsWith("count_tokens")
-
-/** Tokens as this API counts them: words come to one for five bytes, some to more, by what they are. */
-const tokensOf = (prompt: string): number => {
-  let tokens = 7
-  for (const word of prompt.split(/(?<=\s)/)) tokens += Math.ceil(Buffer.byteLength(word) / (3 + word.length % 4))
-  return tokens
-}
-
-type Respond = (prompt: string, index: number) => Answer.Answer
-
-const counted: Respond = (prompt) =>
-  Answer.raw([JSON.stringify({ input_tokens: tokensOf(prompt) })], { contentType: "application/json" })
-
-const setUp = (
-  respond: Respond = (prompt) => Answer.text(prompt.startsWith(MAP) ? `m${prompt.length}` : "reduced"),
-  count: Respond = counted
-) => {
-  const requests: Array<{ readonly prompt: string; readonly isCount: boolean }> = []
-  const layer = Claude.layerTransport({
-    defaults: { model: "claude-sonnet-5-5", max_tokens: 100 },
-    retry: RetryPolicy.none,
-    circuit: false,
-    concurrency: 64
-  }).pipe(
-    Layer.provideMerge(ScriptedTransport.layer((request, index) => {
-      const prompt = promptOf(request)
-      requests.push({ prompt, isCount: isCount(request) })
-      return isCount(request) ? count(prompt, index) : respond(prompt, index)
-    }))
-  )
-  return {
-    layer,
-    requests,
-    maps: () => requests.filter(({ isCount, prompt }) => !isCount && prompt.startsWith(MAP)),
-    reductions: () => requests.filter(({ isCount, prompt }) => !isCount && prompt.startsWith(REDUCE)),
-    counts: () => requests.filter(({ isCount }) => isCount)
-  }
-}
-
-/** A text in pieces of random sizes, some of bytes. */
-const inPieces = (text: string, seed: number): Stream.Stream<string | Uint8Array> => {
-  const next = random(seed)
-  const bytes = new TextEncoder().encode(text)
-  const pieces: Array<string | Uint8Array> = []
-  if (seed % 3 === 0) {
-    for (let at = 0; at < text.length;) pieces.push(text.slice(at, at += 1 + next(700)))
-  } else for (let at = 0; at < bytes.length;) pieces.push(bytes.slice(at, at += 1 + next(seed % 3 === 1 ? 5 : 3000)))
-  return seed % 2 === 0 ? Stream.fromIterable(pieces).pipe(Stream.rechunk(1)) : Stream.fromIterable(pieces)
-}
-
-/** The chunks that a document asks about. */
-const chunksOf = (source: LongDocument.Source, options: Partial<LongDocument.Options> = {}) => {
-  const chunks: Array<LongDocument.Chunk> = []
-  const document = make({
-    ...options,
-    map: (chunk) => {
-      chunks[chunk.index] = chunk
-      return { prompt: MAP + chunk.text }
-    }
-  })
-  return Effect.as(document.result(source), chunks)
-}
-
-const failureOf = <A, E>(exit: Exit.Exit<A, E>): E => {
-  assert.isTrue(Exit.isFailure(exit))
-  const reason = Exit.isFailure(exit) ? exit.cause.reasons.find(Cause.isFailReason) : undefined
-  if (reason === undefined) throw new Error("did not fail")
-  return reason.error
-}
-
-const longError = (error: unknown): LongDocument.LongDocumentError => {
-  if (error instanceof LongDocument.LongDocumentError) return error
-  throw error
-}
-
-/** Lets everything come as far as it can. */
-const settle = Effect.forEach(Array.from({ length: 400 }), () => Effect.yieldNow, { discard: true })
-
-const after = (time: Parameters<typeof TestClock.adjust>[0]) => Effect.andThen(TestClock.adjust(time), settle)
+import * as LongDocument from "../../src/documents/LongDocument.ts"
+import {
+  after,
+  chunksOf,
+  counted,
+  failureOf,
+  inPieces,
+  isCount,
+  longError,
+  make,
+  MAP,
+  promptOf,
+  REDUCE,
+  type Respond,
+  settle,
+  setUp,
+  tokensOf
+} from "./setUp.ts"
+import { prose } from "./support.ts"
 
 // -----------------------------------------------------------------------------
 
@@ -324,173 +239,6 @@ describe("reduction", () => {
       ])
       assert.deepInclude(totals, { mapped: 4, reduced: 3, resumed: 6 })
       assert.isAbove(totals.cost!, 0)
-    }).pipe(Effect.provide(layer))
-  })
-})
-
-describe("failures", () => {
-  const text = prose(12_000)
-  /** The first chunk that fails takes longer than the next. */
-  const slowly = (index: number, answer: Answer.Answer) => index === 1 ? Answer.delay(50, answer) : answer
-  const broken = (isBroken: (index: number) => boolean) => {
-    let index = -1
-    const numbers = new Map<string, number>()
-    return (prompt: string): Answer.Answer => {
-      if (!prompt.startsWith(MAP)) return Answer.text("reduced")
-      if (!numbers.has(prompt)) numbers.set(prompt, ++index)
-      const number = numbers.get(prompt)!
-      return isBroken(number) ? slowly(number, Answer.error(529)) : Answer.text("mapped")
-    }
-  }
-
-  it.effect("end the work at once, saying which chunk, where, and why, and nothing of its text", () => {
-    const { layer, maps } = setUp(broken((index) => index === 3))
-    return Effect.gen(function*() {
-      const document = make({ concurrency: 2 })
-      const chunks: Array<LongDocument.Chunk> = yield* chunksOf(text).pipe(Effect.provide(setUp().layer))
-      const error = longError(failureOf(yield* Effect.exit(document.result(text))))
-      if (error.reason._tag !== "PartsFailed") throw error
-      const [failure] = error.reason.failures
-      const { range } = chunks[3]!
-      assert.deepStrictEqual({ ...failure, error: failure.error.reason._tag }, {
-        stage: "map",
-        level: 0,
-        index: 3,
-        range,
-        error: "Overloaded"
-      })
-      assert.match(error.message, new RegExp(`^Chunk 3 \\(bytes ${range.startByte} to ${range.endByte}\\) failed: `))
-      assert.isAtMost(maps().length, 6)
-    }).pipe(Effect.provide(layer))
-  })
-
-  it.effect("leave nothing in flight", () => {
-    const { layer, maps } = setUp((_prompt, index) =>
-      Answer.delay(
-        maps().length === 2 ? 1000 : 60_000,
-        maps().length === 2 ? Answer.error(529) : Answer.text(`${index}`)
-      )
-    )
-    return Effect.gen(function*() {
-      const fiber = yield* Effect.forkChild(Effect.exit(make({ concurrency: 4 }).result(text)))
-      yield* settle
-      assert.strictEqual(maps().length, 4)
-      yield* after("1 second")
-      assert.isDefined(fiber.pollUnsafe())
-      const { sent } = yield* ScriptedTransport.ScriptedTransport
-      const open = (yield* sent).filter((request) => !isCount(request) && request.closedAt === undefined)
-      assert.deepStrictEqual(open, [])
-    }).pipe(Effect.provide(layer))
-  })
-
-  it.effect("pass, as many as may, and are retried alone; their parts complete the next run", () => {
-    let isDown = true
-    const { layer, maps, counts, reductions } = setUp(broken((index) => isDown && (index === 1 || index === 4)))
-    return Effect.gen(function*() {
-      const document = make({ onFailure: { collect: 2 } })
-      const parts: Array<LongDocument.Part> = []
-      const running = yield* Effect.forkChild(Stream.runCollect(document.run(text)))
-      yield* Effect.andThen(settle, after(50))
-      const events = yield* Fiber.join(running)
-      for (const event of events) if ("part" in event) parts.push(event.part)
-      const finished = events.at(-1)!
-      if (finished._tag !== "Finished") throw new Error("not finished")
-      const { failed, totals } = finished.answer
-      assert.deepStrictEqual(failed.map(({ index }) => index), [1, 4])
-      assert.deepInclude(totals, { failed: 2, bytes: Buffer.byteLength(text) })
-      assert.deepStrictEqual(events.filter(({ _tag }) => _tag === "Failed").length, 2)
-
-      const mapped = maps().length
-      const retrying = yield* Effect.forkChild(Effect.exit(document.retry(failed[0]!)))
-      yield* Effect.andThen(settle, after(50))
-      const refused = longError(failureOf(yield* Fiber.join(retrying)))
-      assert.match(refused.message, /^Chunk 1 /)
-      isDown = false
-      const retried = yield* Effect.forEach(failed, document.retry)
-      assert.strictEqual(maps().length, mapped + 3)
-      assert.strictEqual(maps().at(-1)!.prompt, MAP + failed[1]!.chunk.text)
-
-      const before = { maps: maps().length, reductions: reductions().length, counts: counts().length }
-      const { failed: none, totals: then } = yield* document.result(text, { done: [...parts, ...retried] })
-      assert.deepStrictEqual(none, [])
-      assert.strictEqual(maps().length, before.maps)
-      assert.strictEqual(then.failed, 0)
-      assert.strictEqual(then.mapped, totals.mapped + 2)
-      assert.isAtMost(counts().length - before.counts, 6)
-
-      // Another question is another part.
-      const other = make({ map: ({ text }) => ({ prompt: `${MAP}${text}?` }) })
-      const { totals: anew } = yield* other.result(text, { done: parts })
-      assert.strictEqual(anew.resumed, 0)
-    }).pipe(Effect.provide(layer))
-  })
-
-  it.effect("of more chunks than may end the work with all of them", () => {
-    const { layer } = setUp(broken((index) => index % 3 === 0))
-    return Effect.gen(function*() {
-      const error = longError(failureOf(
-        yield* Effect.exit(make({ onFailure: { collect: 1 }, concurrency: 1 }).result(text))
-      ))
-      if (error.reason._tag !== "PartsFailed") throw error
-      assert.deepStrictEqual(error.reason.failures.map(({ index }) => index), [0, 3])
-      assert.match(error.message, /^2 parts failed, and no more may\. Chunk 3 /)
-    }).pipe(Effect.provide(layer))
-  })
-
-  it.effect("of an answer that was cut count as such", () => {
-    const { layer } = setUp(() => Answer.text("half an", { stopReason: "max_tokens" }))
-    return Effect.gen(function*() {
-      const error = longError(failureOf(yield* Effect.exit(make().result("A document."))))
-      if (error.reason._tag !== "PartsFailed") throw error
-      assert.strictEqual(error.reason.failures[0].error.reason._tag, "Incomplete")
-    }).pipe(Effect.provide(layer))
-  })
-
-  it.effect("of counting, of the source and of a prompt are told as what they are", () => {
-    const { layer } = setUp(undefined, () => Answer.error(401))
-    return Effect.gen(function*() {
-      const error = longError(failureOf(yield* Effect.exit(make().result(text))))
-      if (error.reason._tag !== "PartsFailed") throw error
-      assert.deepInclude(error.reason.failures[0], { stage: "count", index: 0 })
-      assert.match(error.message, /^Chunk 0 \(bytes 0 to \d+\) failed to be counted: /)
-
-      const source = Stream.concat(Stream.succeed("A document. "), Stream.fail("no disk" as const))
-      assert.strictEqual(failureOf(yield* Effect.exit(make().result(source))), "no disk")
-      const rendered = LongDocument.make({
-        chunk: { tokens: 500 },
-        map: () => Effect.fail("no prompt" as const),
-        reduce: () => ({ prompt: "?" })
-      })
-      assert.strictEqual(failureOf(yield* Effect.exit(rendered.result("A document."))), "no prompt")
-    }).pipe(Effect.provide(layer))
-  })
-
-  it.effect("of what cannot be asked name what is wrong", () => {
-    const { layer } = setUp()
-    return Effect.gen(function*() {
-      const empty = longError(failureOf(yield* Effect.exit(make().result(""))))
-      assert.strictEqual(empty.reason._tag, "Empty")
-      const tight = make({
-        chunk: { tokens: 20 },
-        map: ({ text }) => ({ prompt: "Too many words. ".repeat(20) + text })
-      })
-      const error = longError(failureOf(yield* Effect.exit(tight.result(text))))
-      assert.strictEqual(error.reason._tag, "DoesNotFit")
-      assert.match(
-        error.message,
-        /^Chunk 0 \(bytes 0 to 1\) has \d+ input tokens .* allows 20\. Raise it, or shorten what map/
-      )
-
-      for (
-        const [options, message] of [
-          [{ chunk: { tokens: 0 } }, /chunk\.tokens is 0; expected/],
-          [{ chunk: { tokens: NaN } }, /chunk\.tokens is NaN/],
-          [{ chunk: { tokens: 100, overlap: 60 } }, /chunk\.overlap is 60; .*at most half of chunk\.tokens/],
-          [{ fanIn: 1 }, /fanIn is 1/],
-          [{ concurrency: 0 }, /concurrency is 0/],
-          [{ onFailure: { collect: -1 } }, /onFailure\.collect is -1/]
-        ] as const
-      ) assert.throws(() => make(options), RangeError, message)
     }).pipe(Effect.provide(layer))
   })
 })

@@ -1,12 +1,12 @@
 /**
- * Asks about a file as a process of its own, and says what memory that took: `node longMemory.ts <file>`. What answers
+ * Asks about a file as a process of its own, and says what memory that took: `node memory.ts <file>`. What answers
  * is in the same process, and keeps nothing of what it was sent.
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Claude from "../../src/Claude.ts"
-import * as LongDocument from "../../src/prompts/LongDocument.ts"
+import * as LongDocument from "../../src/documents/LongDocument.ts"
 import { Mailbox } from "../../src/transport/Mailbox.ts"
 import { Transport, type TransportRequest } from "../../src/transport/Transport.ts"
 

@@ -1,0 +1,2 @@
+/** Texts of any size: counted parts, mapped and reduced. */
+export * as LongDocument from "./LongDocument.ts"
