@@ -549,8 +549,9 @@ export const text = (request: MessageRequest): Effect.Effect<string, ClaudeError
 
 /**
  * Asks for an object of a schema, sent as structured output (a model that has none calls a tool) and decoded strictly.
- * One that does not fit is sent back once with the decode error (`repair`); then it is a `SchemaMismatch`. A schema that
- * cannot be sent is an `InvalidRequest` that says where, and nothing is sent.
+ * One that does not fit is sent back once with the decode error (`repair`), as a call of its own; then, or when it was
+ * cut or refused, it is a `SchemaMismatch`. A schema that cannot be sent is an `InvalidRequest` that says where, and
+ * nothing is sent.
  *
  * @category calls
  * @since 0.1.0
@@ -562,7 +563,8 @@ export const object = <A, E, RD, RE>(
 
 /**
  * Asks for an object of a schema, and answers what of it has come, decoded, at most once for each read, and last the
- * whole. One that does not fit, was cut or refused ends it with `SchemaMismatch`: what was seen is not asked for again.
+ * whole. One that does not fit, was cut or refused ends it with `SchemaMismatch`. What was seen is never taken back, so
+ * it neither asks again nor begins again after a break, whatever `repair` and `onBreak` say.
  *
  * @category calls
  * @since 0.2.0

@@ -136,7 +136,13 @@ export class Incomplete extends Schema.TaggedClass<Incomplete>("effect-claude/In
   stopReason: Schema.String
 }) {}
 
-/** An object that does not fit its schema, also after it was asked to correct it. @category fatal reasons @since 0.1.0 */
+/**
+ * An object that does not fit its schema, also after it was asked to correct it. `issue` names paths and what was
+ * expected, in at most some 2000 characters; what came is in `partial`.
+ *
+ * @category fatal reasons
+ * @since 0.1.0
+ */
 export class SchemaMismatch
   extends Schema.TaggedClass<SchemaMismatch>("effect-claude/SchemaMismatch")("SchemaMismatch", {
     stopReason: Schema.NullOr(Schema.String),

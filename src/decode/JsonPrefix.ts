@@ -14,8 +14,8 @@
 export interface OpenText {
   readonly _tag: "Text"
   text: string
-  /** It ends in the first half of a character. Looking at the text would flatten it with each read. */
-  isHalf: boolean
+  /** The first half of a character, where only that has come of it. */
+  half: string
 }
 
 /** A list that goes on, and its element that does. @internal */
@@ -56,6 +56,9 @@ const escapes: Readonly<Record<string, string>> = {
   r: "\r",
   t: "\t"
 }
+
+/** No number needs more: what goes on for longer would be read again with each piece. */
+const LONGEST_WORD = 1000
 
 /** @internal */
 export class JsonPrefix {
@@ -127,7 +130,7 @@ export class JsonPrefix {
   }
 
   private beginText(at: number, isKey: boolean): number {
-    this.text = { _tag: "Text", text: "", isHalf: false }
+    this.text = { _tag: "Text", text: "", half: "" }
     this.isKey = isKey
     if (!isKey) this.opened(this.text)
     this.expected = "text"
@@ -142,9 +145,9 @@ export class JsonPrefix {
     if (json[end] === "\"") {
       if (this.isKey) {
         const parent = this.parents.at(-1)
-        if (parent?._tag === "Object") parent.key = open.text
+        if (parent?._tag === "Object") parent.key = open.text + open.half
         this.expected = "colon"
-      } else this.complete(open.text)
+      } else this.complete(open.text + open.half)
       return end + 1
     }
     const isCode = json[end + 1] === "u"
@@ -164,6 +167,7 @@ export class JsonPrefix {
 
   private inWord(json: string, at: number): number {
     const end = skip(bare, json, at)
+    if (end - at > LONGEST_WORD) return this.broken(at)
     // A number may go on, and a word may not.
     if (end === json.length && !/^(?:true|false|null)$/.test(json.slice(at))) {
       this.rest = json.slice(at)
@@ -212,9 +216,12 @@ export class JsonPrefix {
   }
 }
 
+/** Never looks at the text itself: that would copy all of it with each read. */
 const append = (open: OpenText, more: string): void => {
-  open.text += more
-  open.isHalf = more.charCodeAt(more.length - 1) >> 10 === 0x36
+  const all = open.half + more
+  const isHalf = all.charCodeAt(all.length - 1) >> 10 === 0x36
+  open.text += isHalf ? all.slice(0, -1) : all
+  open.half = isHalf ? all.slice(-1) : ""
 }
 
 const skip = (pattern: RegExp, json: string, at: number): number => {

@@ -7,7 +7,8 @@ import type * as Pipeable from "effect/Pipeable"
 import type * as Pull from "effect/Pull"
 import type * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
-import * as StructuredOutput from "../request/StructuredOutput.ts"
+import * as ObjectAnswer from "../request/ObjectAnswer.ts"
+import type * as StructuredOutput from "../request/StructuredOutput.ts"
 import { Accumulator } from "./Accumulator.ts"
 import type { RestartEvent, StreamEvent } from "./Event.ts"
 import { ObjectPrefix } from "./ObjectPrefix.ts"
@@ -73,8 +74,10 @@ export const parts = <A, RD, Receipt extends Answered>(
   receiptOf: (event: Partial<Receipt>) => Receipt
 ): Pull.Pull<Arr.NonEmptyReadonlyArray<ObjectPart<A, Receipt>>, ClaudeError.ClaudeError, void, RD> => {
   const accumulator = new Accumulator()
-  const prefix = new ObjectPrefix(asked.schema)
-  let answer = -1
+  let prefix = new ObjectPrefix(asked.whole)
+  /** The model is made to call a tool, and the block of that call. */
+  let isCall = false
+  let answer: number | undefined
 
   const told = Effect.fnUntraced(function*(
     events: ReadonlyArray<StreamEvent<Receipt>>
@@ -83,12 +86,18 @@ export const parts = <A, RD, Receipt extends Answered>(
     let receipt: Receipt | undefined
     accumulator.add(events.filter(isOfMessage))
     for (const event of events) {
-      if (event.type === "content_block_start") {
+      if (event.type === "message_start") isCall = asked.isCalledBy(event.message.model)
+      else if (event.type === "content_block_start") {
         const { content_block: block, index } = event
-        if (block.type === "tool_use" && block.name === asked.tool) answer = index
+        if (answer === undefined && block.type === "tool_use" && block.name === asked.tool) {
+          answer = index
+          // What was said before is no part of it.
+          prefix = new ObjectPrefix(asked.whole)
+          json = ""
+        }
       } else if (event.type === "content_block_delta") {
         const { delta, index } = event
-        if (delta.type === "text_delta" && asked.tool === undefined) json += delta.text
+        if (delta.type === "text_delta" && answer === undefined && !isCall) json += delta.text
         else if (delta.type === "input_json_delta" && index === answer) json += delta.partial_json
       } else if (event.type === "message_stop") receipt = receiptOf(event)
     }
@@ -109,8 +118,8 @@ export const parts = <A, RD, Receipt extends Answered>(
       (error) => Failure.enrich(error, { attempts, usage, partial: accumulator.partial() })
     )
     return yield* Effect.mapError(
-      StructuredOutput.read(asked, message, Text),
-      (issue) => StructuredOutput.mismatch(message, issue, 1, { attempts, usage, requestId })
+      ObjectAnswer.read(asked, message, Text),
+      (issue) => ObjectAnswer.mismatch(asked, message, issue, 1, { attempts, usage, requestId })
     )
   })
 

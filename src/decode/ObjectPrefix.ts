@@ -7,7 +7,7 @@
  * other checked strings, what is transformed. A union goes on once all that is complete leaves one member.
  *
  * The surprise: a part is decoded when it is complete, and again with each that it completes, so a schema's own effects
- * run several times.
+ * run several times. And a long list or record is told less often than it comes: what is told is a copy of it.
  */
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
@@ -34,12 +34,21 @@ interface Known {
 // reading
 // -----------------------------------------------------------------------------
 
+/** How many elements may be copied each time that a part is told, and how many more for each character that has come. */
+const FREE = 1000
+const PER_CHARACTER = 4
+/** A record is made anew, at the price of so many elements for each of its keys. */
+const KEY = 8
+
 /** @internal */
 export class ObjectPrefix {
   private readonly json = new JsonPrefix()
   private readonly known = new WeakMap<Open, Map<Shape, Known>>()
   private readonly part: Part
   private last: unknown = none
+  /** What has come since something was told, and what that has copied. */
+  private come = 0
+  private copied = 0
 
   constructor(schema: Schema.Constraint) {
     this.part = partOf(schema.ast)
@@ -48,6 +57,7 @@ export class ObjectPrefix {
   /** Takes more of the JSON. */
   add(json: string): void {
     this.json.add(json)
+    this.come += json.length
   }
 
   /** What can be told now, if that is more than before; `pick` takes of it what is of interest. */
@@ -55,6 +65,9 @@ export class ObjectPrefix {
     const { isBroken, root } = this.json
     // What is complete is for who decodes all of it.
     if (root === undefined || isBroken) return Effect.void
+    if (this.copied > FREE + this.come * PER_CHARACTER) return Effect.void
+    this.come = 0
+    this.copied = 0
     return Effect.map(this.view(root, this.part.shape()), (told) => {
       const value = told === none ? undefined : pick(told)
       if (value === undefined || isSame(this.last, value)) return undefined
@@ -66,7 +79,7 @@ export class ObjectPrefix {
   private view(open: Open, shape: Shape): Effect.Effect<unknown, never, unknown> {
     switch (shape._tag) {
       case "Text":
-        return open._tag === "Text" ? shape.decode(open.isHalf ? open.text.slice(0, -1) : open.text) : untold
+        return open._tag === "Text" ? shape.decode(open.text) : untold
       case "List":
         return open._tag === "List" ? this.list(open, shape) : untold
       case "Record":
@@ -96,6 +109,7 @@ export class ObjectPrefix {
       // After one that is left out, the others would stand in another's place.
       if (!known.isUnfit) known.items.push(item)
     }
+    this.copied += known.items.length
     if (known.isUnfit || open.open === undefined) return [...known.items]
     const last = yield* this.view(open.open, shape.item.shape())
     return last === none ? [...known.items] : [...known.items, last]
@@ -115,6 +129,7 @@ export class ObjectPrefix {
       if (entry === none) known.isUnfit = true
       else for (const [key, value] of Object.entries(entry as object)) known.fields.set(key, value)
     }
+    this.copied += known.fields.size * KEY
     const pair = open.open
     if (pair?._tag !== "Object") return fromFields(known.fields)
     const children = new Map(pair.entries)

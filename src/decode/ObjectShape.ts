@@ -137,8 +137,8 @@ const recordOf = (ast: SchemaAST.Objects): Shape => {
   const { indexSignatures, propertySignatures } = ast
   const others: Part = {
     decode: decoder(new SchemaAST.Objects([], indexSignatures)),
-    // Which of several signatures a key is of shows when its value is whole.
-    shape: indexSignatures.length === 1 ? partOf(indexSignatures[0]!.type).shape : () => never
+    // Which of several signatures a key is of shows when its value is whole, and so does a key that is transformed.
+    shape: isSpelled(indexSignatures) ? partOf(indexSignatures[0]!.type).shape : () => never
   }
   const named = new Map(propertySignatures.map((property) => [String(property.name), {
     decode: decoder(new SchemaAST.Objects([property], indexSignatures)),
@@ -146,6 +146,10 @@ const recordOf = (ast: SchemaAST.Objects): Shape => {
   }]))
   return { _tag: "Record", entry: (key) => named.get(key) ?? others }
 }
+
+/** Whether keys are those that come. */
+const isSpelled = ([only, ...others]: ReadonlyArray<SchemaAST.IndexSignature>): boolean =>
+  others.length === 0 && only?.parameter.encoding === undefined
 
 const lengths = new Set<unknown>([
   "effect/schema/isMinLength",

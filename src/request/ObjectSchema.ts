@@ -6,14 +6,14 @@
  * list of keys and values, a tuple an object, and what is absent is null.
  */
 import { toCodecAnthropic } from "effect/ai/AnthropicStructuredOutput"
-import type * as LanguageModel from "effect/ai/LanguageModel"
 import type * as JsonSchema from "effect/JsonSchema"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import * as Absence from "./Absence.ts"
+import * as JsonSubset from "./JsonSubset.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -23,6 +23,13 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
 export interface ObjectSchema<A, RD, RE> {
   readonly codec: Schema.ConstraintCodec<A, unknown, RD, RE>
   readonly jsonSchema: JsonSchema.JsonSchema
+}
+
+/** A schema of whole answers. @internal */
+export interface AnswerSchema<A, RD, RE> extends ObjectSchema<A, RD, RE> {
+  /** What comes over the wire, and what of that was asked for. */
+  readonly whole: Schema.Constraint
+  readonly pick: (whole: unknown) => unknown
 }
 
 // -----------------------------------------------------------------------------
@@ -41,21 +48,59 @@ export const make = <A, E, RD, RE>(
   return Result.fail(found === undefined ? made : `${found.failure} ${at(found.path)}`)
 }
 
-/** As effect/ai asks for it: throws where there is none. @internal */
-export const toCodec: LanguageModel.CodecTransformer = (schema) =>
-  // What comes back to itself effect's own refuses, and says so.
-  recursion(schema) === undefined ? codecOf(schema) : toCodecAnthropic(schema)
+/** Schemas do not change, and a codec takes longer to make than all else of a call. */
+const answers = new WeakMap<object, Result.Result<AnswerSchema<unknown, unknown, unknown>, string>>()
+
+/** As `make`, for an answer: the API answers with a plain object, so that all else is a property of one. @internal */
+export const ofAnswer = <A, E, RD, RE>(
+  schema: Schema.ConstraintCodec<A, E, RD, RE>
+): Result.Result<AnswerSchema<A, RD, RE>, string> => {
+  let made = answers.get(schema)
+  if (made === undefined) answers.set(schema, made = Result.map(make(schema), (made) => asAnswer(schema, made)))
+  // It was made of this very schema.
+  return made as Result.Result<AnswerSchema<A, RD, RE>, string>
+}
+
+const asAnswer = <A, E, RD, RE>(
+  schema: Schema.ConstraintCodec<A, E, RD, RE>,
+  made: ObjectSchema<A, RD, RE>
+): AnswerSchema<A, RD, RE> => {
+  if (JsonSubset.isInput(made.jsonSchema)) return { ...made, whole: schema, pick: (answer) => answer }
+  const whole = Schema.Struct({ answer: schema })
+  const { codec, jsonSchema } = codecOf(whole)
+  return {
+    // It decodes to what the schema decodes to, with the same services.
+    codec: Schema.make<typeof made.codec>(SchemaAST.decodeTo(codec.ast, SchemaAST.toType(schema.ast), onlyAnswer)),
+    jsonSchema,
+    whole,
+    pick: (value) => Predicate.isObject(value) ? Reflect.get(value, "answer") : undefined
+  }
+}
+
+const onlyAnswer = SchemaTransformation.transform({
+  decode: ({ answer }: { readonly answer: unknown }) => answer,
+  encode: (answer: unknown) => ({ answer })
+})
 
 /** The codec of a schema that `make` has taken, or of a part of it. @internal */
 export const codecOf = <A, E, RD, RE>(schema: Schema.ConstraintCodec<A, E, RD, RE>): ObjectSchema<A, RD, RE> => {
   const { ast } = Schema.toCodecJson(schema)
   const encoded = SchemaAST.toEncoded(ast)
-  const from = withNulls(encoded)
-  if (from === encoded) return toCodecAnthropic(schema)
-  // It decodes to what the schema decodes to, with the same services.
-  return toCodecAnthropic(
-    Schema.make<typeof schema>(SchemaAST.decodeTo(from, ast, SchemaTransformation.passthrough()))
+  const from = Absence.withNulls(encoded)
+  const { codec, jsonSchema } = toCodecAnthropic(
+    // It decodes to what the schema decodes to, with the same services.
+    from === encoded
+      ? schema
+      : Schema.make<typeof schema>(SchemaAST.decodeTo(from, ast, SchemaTransformation.passthrough()))
   )
+  const wire = SchemaAST.toEncoded(codec.ast)
+  const lenient = Absence.withAbsent(wire)
+  return {
+    codec: lenient === wire
+      ? codec
+      : Schema.make<typeof codec>(SchemaAST.decodeTo(lenient, codec.ast, SchemaTransformation.passthrough())),
+    jsonSchema: JsonSubset.simplified(jsonSchema)
+  }
 }
 
 const at = (path: string): string => `at ${path === "" ? "its root" : path}`
@@ -63,101 +108,15 @@ const at = (path: string): string => `at ${path === "" ? "its root" : path}`
 const attempt = <A, E, RD, RE>(schema: Schema.ConstraintCodec<A, E, RD, RE>): ObjectSchema<A, RD, RE> | string => {
   try {
     const made = codecOf(schema)
-    return isTold(made.jsonSchema) ? made : "any value would fit it"
+    return JsonSubset.isTold(made.jsonSchema) ? made : "JSON Schema cannot say what it is"
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
   }
 }
 
-/**
- * What may be absent as null, before the rest is rewritten: effect's own codec decodes an optional property twice, and
- * fails at a record or a tuple that has become something else by then.
- */
-const withNulls = (ast: SchemaAST.AST): SchemaAST.AST => {
-  const child = (type: SchemaAST.AST): SchemaAST.AST => {
-    const inner = withNulls(type)
-    return SchemaAST.isOptional(type)
-      ? SchemaAST.decodeTo(
-        new SchemaAST.Union([inner, SchemaAST.null]),
-        Schema.optionalKey(Schema.make(SchemaAST.toType(inner))).ast,
-        absent
-      )
-      : inner
-  }
-  switch (ast._tag) {
-    case "Objects": {
-      const properties = ast.propertySignatures.map(({ name, type }) =>
-        new SchemaAST.PropertySignature(name, child(type))
-      )
-      const others = ast.indexSignatures.map(({ parameter, type }) =>
-        new SchemaAST.IndexSignature(parameter, withNulls(type))
-      )
-      const isSame = properties.every(({ type }, n) => type === ast.propertySignatures[n]!.type) &&
-        others.every(({ type }, n) => type === ast.indexSignatures[n]!.type)
-      return isSame
-        ? ast
-        : new SchemaAST.Objects(properties, others, ast.annotations, ast.checks, undefined, ast.context)
-    }
-    case "Arrays": {
-      const elements = ast.elements.map(child)
-      const rest = ast.rest.map(withNulls)
-      const isSame = elements.every((type, n) => type === ast.elements[n]) &&
-        rest.every((type, n) => type === ast.rest[n])
-      return isSame
-        ? ast
-        : new SchemaAST.Arrays(ast.isMutable, elements, rest, ast.annotations, ast.checks, undefined, ast.context)
-    }
-    case "Union": {
-      const types = ast.types.map(withNulls)
-      return types.every((type, n) => type === ast.types[n])
-        ? ast
-        : new SchemaAST.Union(types, ast.options, ast.annotations, ast.checks, undefined, ast.context)
-    }
-    case "Suspend":
-      // It does not come back to itself, or it would have been refused.
-      return withNulls(ast.thunk())
-    default:
-      return ast
-  }
-}
-
-const absent = SchemaTransformation.transformOptional<unknown, unknown>({
-  decode: Option.filter(Predicate.isNotNull),
-  encode: Option.orElseSome(() => null)
-})
-
 // -----------------------------------------------------------------------------
 // what cannot be told
 // -----------------------------------------------------------------------------
-
-const kinds = ["type", "anyOf", "allOf", "enum", "const", "$ref"]
-
-/** Whether each part of a JSON Schema says what it is of, as the API asks. */
-const isTold = (json: unknown): boolean => {
-  if (!Predicate.isObject(json)) return false
-  const node = json as JsonSchema.JsonSchema
-  return kinds.some((keyword) => keyword in node) && childrenOf(node).every(([child]) => isTold(child)) &&
-    Object.values(node["$defs"] ?? {}).every(isTold)
-}
-
-const childrenOf = (json: JsonSchema.JsonSchema, path = ""): Array<readonly [child: unknown, path: string]> => {
-  const children: Array<readonly [unknown, string]> = Object.entries(json["properties"] ?? {})
-    .map(([name, child]) => [child, join(path, name)] as const)
-  if ("items" in json) children.push([json["items"], `${path}[]`])
-  // What may be beside the properties is nothing, or a record's values.
-  if (Predicate.isObject(json["additionalProperties"])) children.push([json["additionalProperties"], `${path}[key]`])
-  for (const keyword of ["prefixItems", "anyOf", "oneOf", "allOf"]) {
-    const members: unknown = json[keyword]
-    if (!Array.isArray(members)) continue
-    members.forEach((member, n) => children.push([member, keyword === "prefixItems" ? `${path}[${n}]` : path]))
-  }
-  return children
-}
-
-const join = (path: string, name: PropertyKey): string => path === "" ? String(name) : `${path}.${String(name)}`
-
-/** What each reference of these documents begins with. */
-const DEFINITIONS = "#/$defs/"
 
 /** The path at which a schema comes back to itself, such as `tree.children[]`. */
 const recursion = (schema: Schema.Constraint): string | undefined => {
@@ -171,10 +130,10 @@ const recursion = (schema: Schema.Constraint): string | undefined => {
     if (!Predicate.isObject(node)) return undefined
     const json = node as JsonSchema.JsonSchema
     if (typeof json["$ref"] === "string") {
-      const key = json["$ref"].slice(DEFINITIONS.length).replaceAll("~1", "/").replaceAll("~0", "~")
+      const key = JsonSubset.definitionOf(json["$ref"])
       return within.includes(key) ? path : seek(document.definitions[key], path, [...within, key])
     }
-    for (const [child, at] of childrenOf(json, path)) {
+    for (const [child, at] of JsonSubset.childrenOf(json, path)) {
       const found = seek(child, at, within)
       if (found !== undefined) return found
     }
@@ -205,7 +164,7 @@ const partsOf = (ast: SchemaAST.AST, path: string): ReadonlyArray<readonly [Sche
   switch (ast._tag) {
     case "Objects":
       return [
-        ...ast.propertySignatures.map(({ name, type }) => [type, join(path, name)] as const),
+        ...ast.propertySignatures.map(({ name, type }) => [type, JsonSubset.join(path, name)] as const),
         ...ast.indexSignatures.map(({ type }) => [type, `${path}[key]`] as const)
       ]
     case "Arrays":

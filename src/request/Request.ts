@@ -14,6 +14,7 @@ import type {
 import * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
 import * as Model from "./Model.ts"
+import * as PerModel from "./PerModel.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -137,7 +138,8 @@ export const resolveCount = (
 }
 
 /** The same request for another model, of no longer an answer than that one gives. @internal */
-export const forModel = (resolved: Resolved, model: string): Resolved => {
+export const forModel = (asked: Resolved, model: string): Resolved => {
+  const resolved = PerModel.rewrite(asked, model)
   const most = Model.lookup(model)?.maxOutput
   const { max_tokens } = resolved
   if (max_tokens === undefined || most === undefined || max_tokens <= most) return { ...resolved, model }
@@ -215,6 +217,7 @@ const withRest = <P>(
 ): P | ClaudeError.ClaudeFatalError => {
   const prompt = promptOf(request)
   if (prompt !== undefined) Object.assign(resolved, { [promptIdentity]: prompt })
+  PerModel.carry(request, resolved)
   // An interface has no index, and its parameters are an open set.
   const given = request as object as Readonly<Record<string, unknown>>
   for (const key of Object.keys(given)) {

@@ -1,19 +1,23 @@
 /**
  * An Effect Schema as structured output: what is asked of the API, how its answer is read, and how it is asked again.
  *
- * A model that has structured output is held to the schema by the API's own format; an older one is made to call a tool
- * whose input is the answer. What the API is told is the subset that it knows; the schema itself decides what is
- * accepted. A schema that cannot be told is refused, with its path, before anything is sent. The surprise: over the wire
- * what is absent is null, so where a schema tells the two apart, null is read as absent.
+ * A model that has structured output is held to the schema by the API's own format. An older one is made to call a tool
+ * whose input is the answer, and so is any where the schema has more unions than the format takes; one that thinks is
+ * told to, since it cannot be made to. What the API is told is the subset that it knows; the schema itself decides what
+ * is accepted. A schema that cannot be told is refused, with its path, before anything is sent. The surprise: over the
+ * wire what is absent is null, so where a schema tells the two apart, null is read as absent.
  */
-import type { Message, Tool, ToolUseBlock, ToolUseBlockParam } from "@anthropic-ai/sdk/resources/messages/messages"
+import type { Message, Tool, ToolChoice } from "@anthropic-ai/sdk/resources/messages/messages"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
+import * as JsonSubset from "./JsonSubset.ts"
 import * as Model from "./Model.ts"
+import * as ObjectAnswer from "./ObjectAnswer.ts"
 import type * as ObjectSchema from "./ObjectSchema.ts"
+import * as PerModel from "./PerModel.ts"
 import type { MessageRequest } from "./Request.ts"
 
 // -----------------------------------------------------------------------------
@@ -29,21 +33,13 @@ interface Answered {
 }
 
 /** A request for an object, and how its answer is read. @internal */
-export interface Asked<A, RD> {
+export interface Asked<A, RD> extends ObjectAnswer.Asked<A, RD> {
   readonly request: MessageRequest
-  /** The name of the tool whose call is the answer, where it is not the text. */
-  readonly tool: string | undefined
-  /** What the answer is of, and what of it was asked for. */
-  readonly schema: Schema.Constraint
-  readonly pick: (answer: unknown) => unknown
-  readonly decode: (message: Message) => Effect.Effect<A, Schema.SchemaError, RD>
-}
-
-/** How an answer is told from one that was cut. @internal */
-export interface Reading {
-  readonly textOf: (message: Message) => string
-  /** Whether an answer was cut or refused: it would be again. */
-  readonly isIncomplete: (stopReason: string | null) => boolean
+  /** Whether a model is made to call it. */
+  readonly isCalledBy: (model: string) => boolean
+  /** What comes over the wire, and what of that was asked for. */
+  readonly whole: Schema.Constraint
+  readonly pick: (whole: unknown) => unknown
 }
 
 // -----------------------------------------------------------------------------
@@ -56,7 +52,7 @@ const nothing = { input_tokens: 0, output_tokens: 0, cache_creation_input_tokens
 export const ask = Effect.fnUntraced(function*<A, E, RD, RE, R>(
   schema: Schema.ConstraintCodec<A, E, RD, RE>,
   request: MessageRequest,
-  options: Reading & {
+  options: ObjectAnswer.Reading & {
     readonly message: (
       request: MessageRequest
     ) => Effect.Effect<Message & Answered, ClaudeError.ClaudeError, R>
@@ -77,49 +73,17 @@ export const ask = Effect.fnUntraced(function*<A, E, RD, RE, R>(
     attempts += answer.attempts
     // An answer from the cache was billed to somebody else.
     usage = Failure.addUsage(usage, answer.billed ?? (answer.cached ? nothing : answer.usage))
-    const decoded = yield* Effect.result(read(asked, answer, options))
+    const decoded = yield* Effect.result(ObjectAnswer.read(asked, answer, options))
     if (decoded._tag === "Success") return decoded.success
-    if (times > options.repair || options.isIncomplete(answer.stop_reason)) {
-      return yield* mismatch(answer, decoded.failure, times, { attempts, usage, requestId: answer.requestId })
+    if (times > options.repair || ObjectAnswer.isFinal(asked, answer, options)) {
+      const details = { attempts, usage, requestId: answer.requestId }
+      return yield* ObjectAnswer.mismatch(asked, answer, decoded.failure, times, details)
     }
-    next = withIssue(next, callOf(answer, asked.tool) ?? options.textOf(answer), decoded.failure)
+    const call = ObjectAnswer.callOf(answer, asked.tool)
+    const came = call === undefined ? options.textOf(answer) : JSON.stringify(call.input)
+    next = withIssue(next, came, decoded.failure)
   }
 })
-
-/** The object that a message is, or what is wrong with it. @internal */
-export const read = <A, RD>(
-  { decode }: Asked<A, RD>,
-  message: Message,
-  { isIncomplete }: Reading
-): Effect.Effect<A, string, RD> =>
-  // What was cut or refused may happen to parse, and is not what was asked for all the same.
-  Effect.matchEffect(decode(message), {
-    onFailure: (error) => Effect.fail(error.message),
-    onSuccess: (object) =>
-      isIncomplete(message.stop_reason)
-        ? Effect.fail(`It stopped early: ${message.stop_reason}.`)
-        : Effect.succeed(object)
-  })
-
-/** @internal */
-export const mismatch = (
-  answer: Message,
-  issue: string,
-  times: number,
-  details: {
-    readonly attempts: number
-    readonly usage: ClaudeError.Usage | undefined
-    readonly requestId: string | undefined
-  }
-): ClaudeError.ClaudeFatalError =>
-  Failure.fatal(
-    new ClaudeError.SchemaMismatch({ stopReason: answer.stop_reason, issue }),
-    `The answer does not fit the schema (stop_reason ${answer.stop_reason}, asked ${times} times). ` +
-      (answer.stop_reason === "max_tokens"
-        ? "It was cut at max_tokens: raise it."
-        : "The reason's issue says where; make the schema or the prompt plainer."),
-    { type: "schema_mismatch", ...details, partial: answer }
-  )
 
 // -----------------------------------------------------------------------------
 // the request
@@ -129,51 +93,64 @@ export const mismatch = (
 export const prepare = Effect.fnUntraced(function*<A, E, RD, RE>(
   schema: Schema.ConstraintCodec<A, E, RD, RE>,
   request: MessageRequest,
-  { model, textOf }: Pick<Reading, "textOf"> & { readonly model: string | undefined }
+  { model, textOf }: Pick<ObjectAnswer.Reading, "textOf"> & { readonly model: string | undefined }
 ): Effect.fn.Return<Asked<A, RD>, ClaudeError.ClaudeFatalError> {
   if (!Schema.isSchema(schema)) {
     return yield* invalid("schema is no Effect Schema; the schema comes first, and then the request.")
   }
   // Loaded by those who use it.
-  const { make } = yield* Effect.promise(() => import("./ObjectSchema.ts"))
+  const { ofAnswer } = yield* Effect.promise(() => import("./ObjectSchema.ts"))
   let sent = kept.get(schema)
-  if (sent === undefined) kept.set(schema, sent = compile(schema, make))
+  if (sent === undefined) kept.set(schema, sent = compile(schema, ofAnswer))
   if (typeof sent === "string") {
     return yield* invalid(
       `The schema cannot be sent as structured output: ${sent}. ` +
-        "Use structs, arrays, records, unions and primitives, without recursion."
+        "Use structs, arrays, records, unions and primitives, and of what is recursive as many levels as are needed."
     )
   }
   // It was made of this very schema.
-  const { decode, decodeText, jsonSchema, pick, schema: whole } = sent as Sent<A, RD>
-  if (Model.hasStructuredOutput(request.model ?? model ?? "")) {
-    const output_config = { ...request.output_config, format: { type: "json_schema" as const, schema: jsonSchema } }
-    return {
-      request: { ...request, output_config },
-      tool: undefined,
-      schema: whole,
-      pick,
-      decode: (message) => decodeText(textOf(message))
-    }
-  }
-  const tool = answerTool(schema, jsonSchema, request.tools ?? [])
+  const { decode, decodeText, isEnforceable, jsonSchema, pick, whole } = sent as Sent<A, RD>
+  const others = namesOf(request.tools ?? [])
+  const tool = answerTool(schema, jsonSchema, others)
+  const isCalledBy = (model: string) => !isEnforceable || !Model.hasStructuredOutput(model)
+  const fieldsFor = (model: string): PerModel.Fields =>
+    isCalledBy(model)
+      ? {
+        tools: [...request.tools ?? [], tool],
+        tool_choice: choiceOf(request, tool.name, model),
+        output_config: request.output_config
+      }
+      : {
+        tools: request.tools,
+        tool_choice: request.tool_choice,
+        output_config: { ...request.output_config, format: { type: "json_schema", schema: jsonSchema } }
+      }
   return {
-    request: {
-      ...request,
-      tools: [...request.tools ?? [], tool],
-      tool_choice: { type: "tool", name: tool.name, disable_parallel_tool_use: true }
-    },
+    request: PerModel.write(request, request.model ?? model ?? "", fieldsFor),
     tool: tool.name,
-    schema: whole,
+    others,
+    isCalledBy,
+    whole,
     pick,
-    decode: (message) => decode(callOf(message, tool.name)?.input)
+    // By what came: another model may have been asked in the place of this one.
+    decode: (message) => {
+      const call = ObjectAnswer.callOf(message, tool.name)
+      return call === undefined ? decodeText(textOf(message)) : decode(call.input)
+    }
   }
 })
 
-interface Sent<A, RD> {
-  readonly schema: Schema.Constraint
-  readonly jsonSchema: ObjectSchema.ObjectSchema<A, RD, unknown>["jsonSchema"]
-  readonly pick: (answer: unknown) => unknown
+/** One that thinks cannot be made to call a tool, and the newer ones may always think: it is told to. */
+const choiceOf = ({ thinking }: MessageRequest, name: string, model: string): ToolChoice => {
+  const thinks = Model.hasStructuredOutput(model) || (thinking != null && thinking.type !== "disabled")
+  return thinks
+    ? { type: "auto", disable_parallel_tool_use: true }
+    : { type: "tool", name, disable_parallel_tool_use: true }
+}
+
+interface Sent<A, RD> extends Pick<ObjectSchema.AnswerSchema<A, RD, unknown>, "jsonSchema" | "whole" | "pick"> {
+  /** Whether the API's own format takes it. */
+  readonly isEnforceable: boolean
   readonly decode: (input: unknown) => Effect.Effect<A, Schema.SchemaError, RD>
   readonly decodeText: (text: string) => Effect.Effect<A, Schema.SchemaError, RD>
 }
@@ -183,29 +160,18 @@ const kept = new WeakMap<object, Sent<unknown, unknown> | string>()
 
 const compile = <A, E, RD, RE>(
   schema: Schema.ConstraintCodec<A, E, RD, RE>,
-  make: typeof ObjectSchema.make
+  ofAnswer: typeof ObjectSchema.ofAnswer
 ): Sent<A, RD> | string => {
-  const made = make(schema)
+  const made = ofAnswer(schema)
   if (made._tag === "Failure") return made.failure
-  const { codec, jsonSchema } = made.success
-  if (jsonSchema.type === "object") {
-    return {
-      schema,
-      jsonSchema,
-      pick: (answer) => answer,
-      decode: Schema.decodeUnknownEffect(codec, strictly),
-      decodeText: Schema.decodeUnknownEffect(Schema.fromJsonString(codec), strictly)
-    }
-  }
-  // The API answers with an object, and calls have one as their input: all else is a property of it.
-  const wrapped = compile(Schema.Struct({ answer: schema }), make)
-  if (typeof wrapped === "string") return wrapped
+  const { codec, jsonSchema, pick, whole } = made.success
   return {
-    schema: wrapped.schema,
-    jsonSchema: wrapped.jsonSchema,
-    pick: (value) => (value as { readonly answer?: unknown }).answer,
-    decode: (input) => Effect.map(wrapped.decode(input), ({ answer }) => answer as A),
-    decodeText: (text) => Effect.map(wrapped.decodeText(text), ({ answer }) => answer as A)
+    whole,
+    pick,
+    jsonSchema,
+    isEnforceable: JsonSubset.isEnforceable(jsonSchema),
+    decode: Schema.decodeUnknownEffect(codec, strictly),
+    decodeText: Schema.decodeUnknownEffect(Schema.fromJsonString(codec), strictly)
   }
 }
 
@@ -214,50 +180,33 @@ const strictly = { onExcessProperty: "error", errors: "all" } as const
 const invalid = (message: string): ClaudeError.ClaudeFatalError =>
   Failure.fatal(new ClaudeError.InvalidRequest({ field: "schema" }), message, { type: "invalid_request_error" })
 
-const answerTool = (
-  schema: Schema.Constraint,
-  jsonSchema: object,
-  tools: ReadonlyArray<object>
-): Tool => {
+const namesOf = (tools: ReadonlyArray<object>): ReadonlySet<string> =>
+  new Set(tools.flatMap((tool) => "name" in tool && typeof tool.name === "string" ? [tool.name] : []))
+
+const answerTool = (schema: Schema.Constraint, jsonSchema: object, others: ReadonlySet<string>): Tool => {
   const description = SchemaAST.resolveDescription(schema.ast)
   let name = "answer"
-  while (tools.some((tool) => "name" in tool && tool.name === name)) name += "_"
+  while (others.has(name)) name += "_"
   return {
     name,
-    description: `${description === undefined ? "" : `${description} `}Answers: its input is the whole answer.`,
+    description: `${
+      description === undefined ? "" : `${description} `
+    }Call it to answer: its input is the whole answer.`,
     // Only what is of an object comes here.
     input_schema: jsonSchema as Tool.InputSchema
   }
 }
 
-/** The call that is the answer. */
-const callOf = (message: Message, tool: string | undefined): ToolUseBlock | undefined =>
-  message.content.find((block): block is ToolUseBlock => block.type === "tool_use" && block.name === tool)
-
-/** The request once more, with what came and what was wrong with it. */
-const withIssue = (
-  { messages, prompt, ...asked }: MessageRequest,
-  came: ToolUseBlock | string,
-  issue: string
-): MessageRequest => {
-  const what = `That does not fit the schema:\n${issue}\nAnswer again with the corrected`
-  return {
-    ...asked,
-    messages: [
-      ...(messages ?? [{ role: "user" as const, content: prompt }]),
-      // The API takes no empty text.
-      ...(came === ""
-        ? []
-        : [{ role: "assistant" as const, content: typeof came === "string" ? came : [toParam(came)] }]),
-      {
-        role: "user",
-        content: typeof came === "string"
-          ? `${what} JSON alone.`
-          : [{ type: "tool_result", tool_use_id: came.id, is_error: true, content: `${what} input.` }]
-      }
-    ]
-  }
-}
-
-/** A call as it goes back: what the API says beside it is for its reader. */
-const toParam = ({ id, input, name, type }: ToolUseBlock): ToolUseBlockParam => ({ type, id, name, input })
+/** The request once more, with what came and what was wrong with it: as texts, which every model takes. */
+const withIssue = ({ messages, prompt, ...asked }: MessageRequest, came: string, issue: string): MessageRequest => ({
+  ...asked,
+  messages: [
+    ...(messages ?? [{ role: "user" as const, content: prompt }]),
+    // The API takes no blank text.
+    ...(came.trim() === "" ? [] : [{ role: "assistant" as const, content: came }]),
+    {
+      role: "user",
+      content: `That does not fit the schema:\n${issue}\nAnswer again with all of it, corrected, and nothing else.`
+    }
+  ]
+})

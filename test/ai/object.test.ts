@@ -1,9 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option, Schema } from "effect"
+import { Effect, Option, Schema, Stream } from "effect"
 import { RetryPolicy } from "effect-claude"
 import { Answer } from "effect-claude/testing"
 import { LanguageModel, Prompt, Tool, Toolkit } from "effect/ai"
 import * as ClaudeLanguageModel from "../../src/ai/ClaudeLanguageModel.ts"
+import * as Requests from "../../src/ai/Requests.ts"
+import * as PerModel from "../../src/request/PerModel.ts"
 import { blocks, bodies, lastBody, layerOf } from "./support.ts"
 
 class Person extends Schema.Class<Person>("acme/domain/Person")({
@@ -95,12 +97,101 @@ describe("objects", () => {
     }).pipe(Effect.provide([toolkit.toLayer({ look: () => Effect.succeed("x") }), layerOf([Answer.json(ada)])]))
   })
 
+  it.effect("with more unions than the API enforces come as a call", () =>
+    Effect.gen(function*() {
+      const names = Array.from({ length: 17 }, (_, n) => `p${n}`)
+      const schema = Schema.Struct(Object.fromEntries(names.map((name) => [name, Schema.NullOr(Schema.Int)])))
+      const filled = Object.fromEntries(names.map((name) => [name, null]))
+      const ask = LanguageModel.generateObject({ prompt: "Who?", schema, objectName: "many" })
+      assert.deepStrictEqual((yield* ask).value, filled)
+      const body = yield* lastBody
+      assert.notProperty(body, "output_config")
+      assert.deepStrictEqual(body.tool_choice, { type: "auto", disable_parallel_tool_use: true })
+      // Or as a text, where it says so instead of calling.
+      assert.deepStrictEqual((yield* ask).value, filled)
+    }).pipe(Effect.provide(layerOf([
+      blocks([use("many", Object.fromEntries(Array.from({ length: 17 }, (_, n) => [`p${n}`, null])))]),
+      Answer.json(Object.fromEntries(Array.from({ length: 17 }, (_, n) => [`p${n}`, null])))
+    ]))))
+
+  it("are asked of each model as it takes them", () => {
+    const prepared = Requests.prepare(
+      {
+        prompt: Prompt.make("Who?"),
+        tools: [Tool.make("look", { parameters: Schema.Struct({ at: Schema.String }), success: Schema.String })],
+        toolChoice: "auto",
+        responseFormat: { type: "json", objectName: "it", schema: Person },
+        // Nothing is traced here.
+        span: undefined as never,
+        previousResponseId: undefined,
+        incrementalPrompt: undefined
+      },
+      { model: "claude-opus-5-5" }
+    )
+    const { [PerModel.perModel]: fieldsFor } = prepared.request as unknown as {
+      readonly [PerModel.perModel]: (model: string) => PerModel.Fields
+    }
+    const told = (model: string): ReadonlyArray<unknown> => {
+      const { output_config, tool_choice, tools } = fieldsFor(model)
+      return [
+        tools!.map((tool) => ["name" in tool && tool.name, "strict" in tool]),
+        tool_choice,
+        output_config?.format?.type
+      ]
+    }
+    const native = [[["look", true]], undefined, "json_schema"]
+    assert.deepStrictEqual(told("claude-opus-5-5"), native)
+    assert.deepStrictEqual(told("claude-haiku-5-5"), native)
+    assert.deepStrictEqual(told("claude-sonnet-4-20250514"), [
+      [["look", false], ["it", false]],
+      { type: "tool", name: "it", disable_parallel_tool_use: true },
+      undefined
+    ])
+    assert.strictEqual(prepared.read.answer, "it")
+  })
+
   it.effect("that do not fit are StructuredOutputError with what came", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(LanguageModel.generateObject({ prompt: "Who?", schema: Person }))
       assert(error.reason._tag === "StructuredOutputError")
       assert.strictEqual(error.reason.responseText, "{\"name\":\"\"}")
     }).pipe(Effect.provide(layerOf([Answer.json({ name: "" })]))))
+
+  const Pet = Schema.Union([
+    Schema.TaggedStruct("Cat", { lives: Schema.Int }),
+    Schema.TaggedStruct("Dog", { name: Schema.optionalKey(Schema.String) })
+  ])
+  const rex = { answer: { _tag: "Dog", name: null } }
+
+  it.effect("of a union are a property of one, which the API takes", () =>
+    Effect.gen(function*() {
+      const { value } = yield* LanguageModel.generateObject({ prompt: "Who?", schema: Pet })
+      assert.deepStrictEqual(value, { _tag: "Dog" })
+      const { schema } = (yield* lastBody).output_config.format
+      assert.strictEqual(schema.type, "object")
+      assert.deepStrictEqual(schema.required, ["answer"])
+    }).pipe(Effect.provide(layerOf([Answer.json(rex)]))))
+
+  it.effect("of a union come as a call all the same, by a name that no tool has", () => {
+    const toolkit = Toolkit.make(Tool.make("pet", { success: Schema.String }))
+    return Effect.gen(function*() {
+      const { value } = yield* LanguageModel.generateObject({ prompt: "Who?", schema: Pet, objectName: "pet", toolkit })
+      assert.deepStrictEqual(value, { _tag: "Dog" })
+      const body = yield* lastBody
+      assert.deepStrictEqual(body.tools.map(({ name }: { name: string }) => name), ["pet", "pet_"])
+      assert.strictEqual(body.tools[1].input_schema.type, "object")
+      // One that thinks cannot be made to call.
+      assert.deepStrictEqual(body.tool_choice, { type: "auto", disable_parallel_tool_use: true })
+    }).pipe(Effect.provide([
+      toolkit.toLayer({ pet: () => Effect.succeed("x") }),
+      layerOf(
+        [blocks([use("pet_", rex)])],
+        { max_tokens: 5000, thinking: { type: "enabled", budget_tokens: 1024 } },
+        {},
+        "claude-sonnet-4-20250514"
+      )
+    ]))
+  })
 
   it.effect("may have records and tuples that may be absent", () =>
     Effect.gen(function*() {
@@ -145,6 +236,42 @@ describe("objects", () => {
 })
 
 describe("overrides", () => {
+  it.effect("that are undefined take nothing away", () =>
+    Effect.gen(function*() {
+      const ask = LanguageModel.generateText({ prompt: "Hi" })
+      yield* ask.pipe(
+        ClaudeLanguageModel.withConfigOverride({ max_tokens: undefined, model: undefined }),
+        ClaudeLanguageModel.withConfigOverride({ max_tokens: 7 })
+      )
+      yield* ClaudeLanguageModel.withConfigOverride(ask, { max_tokens: undefined })
+      assert.deepStrictEqual((yield* bodies).map(({ max_tokens, model }) => [model, max_tokens]), [
+        ["claude-opus-5-5", 7],
+        ["claude-opus-5-5", 1]
+      ])
+    }).pipe(Effect.provide(layerOf([Answer.hello], { max_tokens: 1 }))))
+
+  it.effect("of fibers side by side are each their own, in streams as well", () =>
+    Effect.gen(function*() {
+      yield* Effect.forEach(
+        Array.from({ length: 20 }, (_, n) => n + 1),
+        (max_tokens) =>
+          (max_tokens % 2 === 0
+            ? Effect.asVoid(LanguageModel.generateText({ prompt: String(max_tokens) }))
+            : Stream.runDrain(
+              LanguageModel.streamText({ prompt: String(max_tokens) }).pipe(
+                ClaudeLanguageModel.withConfigOverride({ max_tokens })
+              )
+            )).pipe(
+              Effect.tap(() => Effect.yieldNow),
+              ClaudeLanguageModel.withConfigOverride({ max_tokens: max_tokens % 2 === 0 ? max_tokens : 99 })
+            ),
+        { concurrency: "unbounded", discard: true }
+      )
+      for (const { max_tokens, messages } of yield* bodies) {
+        assert.strictEqual(messages[0].content[0].text, String(max_tokens))
+      }
+    }).pipe(Effect.provide(layerOf([Answer.hello]))))
+
   it.effect("hold for the calls within, and the nearest wins", () =>
     Effect.gen(function*() {
       const ask = LanguageModel.generateText({ prompt: "Hi" })

@@ -121,6 +121,10 @@ describe("of a text", () => {
 })
 
 describe("of a long text", () => {
+  it("is as deep as it comes", () => {
+    assert.lengthOf(parse("[".repeat(100_000)) as ReadonlyArray<unknown>, 1)
+  })
+
   it("takes time that grows with its length", () => {
     const time = (length: number) => {
       const text = JSON.stringify({ list: Array.from({ length }, (_, index) => ({ index, text: "x \"y\"" })) }).slice(

@@ -1,5 +1,5 @@
 /** Schemas that look random and are the same in every run, of all that the library says it supports. */
-import { Effect, Schema } from "effect"
+import { Effect, Schema, SchemaTransformation } from "effect"
 
 export type AnySchema = Schema.Codec<unknown, unknown>
 
@@ -8,6 +8,23 @@ class Point extends Schema.Class<Point>("Point")({
   label: Schema.optionalKey(Schema.String),
   at: Schema.DateTimeUtcFromString
 }) {}
+
+class Tagged extends Schema.TaggedClass<Tagged>()("Tagged", {
+  point: Point,
+  more: Schema.optional(Schema.NullOr(Schema.Array(Point)))
+}) {}
+
+const Word = Schema.String.check(Schema.isPattern(/^[a-z]+$/))
+
+const Words = Schema.String.check(Schema.isPattern(/^[a-z]+(?:,[a-z]+)*$/)).pipe(
+  Schema.decodeTo(
+    Schema.NonEmptyArray(Word),
+    SchemaTransformation.transform({
+      decode: (text): readonly [string, ...Array<string>] => text.split(",") as [string, ...Array<string>],
+      encode: (words) => words.join(",")
+    })
+  )
+)
 
 const leaves: ReadonlyArray<Schema.Codec<unknown, unknown>> = [
   Schema.String,
@@ -34,10 +51,22 @@ const leaves: ReadonlyArray<Schema.Codec<unknown, unknown>> = [
   Schema.NullOr(Schema.String),
   Schema.Union([Schema.Literal("unknown"), Schema.String, Schema.Int]),
   Schema.Uint8Array,
-  Point
+  Schema.Enum({ Low: 0, High: "high" }),
+  Schema.Literal(10n),
+  Schema.NullishOr(Schema.Int),
+  Schema.OptionFromNullOr(Schema.String),
+  Schema.URL,
+  Schema.DateTimeUtc,
+  Schema.StringFromBase64,
+  Schema.TemplateLiteral([Schema.Literals(["a", "b"]), "-", Schema.String]),
+  Words,
+  Point,
+  Tagged
 ]
 
-const keys = ["a", "name", "1", "0", "key \"q\"", "日本", "__proto__", "last"]
+const keys = ["a", "name", "1", "0", "key \"q\"", "日本", "__proto__", "__rest__", "", "last"]
+
+const recordKeys = [Schema.String, Schema.TemplateLiteral(["x-", Schema.String]), Schema.Literals(["p", "q"]), Word]
 
 export const generator = (seed: number) => {
   let state = seed
@@ -49,9 +78,13 @@ export const generator = (seed: number) => {
   const some = (most: number, least = 0) => Array.from({ length: least + below(most - least + 1) })
   const property = (depth: number): AnySchema => {
     const type = any(depth)
-    switch (below(6)) {
+    switch (below(8)) {
       case 0:
         return Schema.optionalKey(type)
+      case 3:
+        return Schema.OptionFromOptionalKey(type)
+      case 4:
+        return Schema.OptionFromOptional(type)
       case 1:
         return Schema.optional(type)
       case 2:
@@ -79,10 +112,12 @@ export const generator = (seed: number) => {
       case 6:
         return Schema.TupleWithRest(Schema.Tuple([deeper()]), below(2) === 0 ? [deeper()] : [deeper(), deeper()])
       case 7:
-        return Schema.Record(Schema.String, deeper())
+        return Schema.Record(pick(recordKeys), deeper())
       case 8: {
         const value = deeper()
-        return Schema.StructWithRest(Schema.Struct({ id: value }), [Schema.Record(Schema.String, value)])
+        return Schema.StructWithRest(Schema.Struct({ id: value, maybe: Schema.optionalKey(value) }), [
+          Schema.Record(Schema.String, value)
+        ])
       }
       case 9:
         return Schema.Union(
@@ -100,6 +135,13 @@ export const generator = (seed: number) => {
           () => Schema.ReadonlyMap(Schema.String, deeper()),
           () => Schema.ReadonlySet(Schema.String),
           () => Schema.Option(deeper()),
+          () => Schema.HashMap(Schema.String, deeper()),
+          () => Schema.Chunk(deeper()),
+          () => Schema.Result(deeper(), Schema.String),
+          () =>
+            Schema.StructWithRest(Schema.Struct({ id: Schema.Int, of: Schema.optionalKey(Schema.String) }), [
+              Schema.Record(Schema.TemplateLiteral(["x-", Schema.String]), deeper())
+            ]),
           () => Schema.suspend(deeper),
           () => Schema.Struct({ a: deeper() }).pipe(Schema.encodeKeys({ a: "b" })),
           () => Schema.Struct({ a: Schema.String.pipe(Schema.withDecodingDefault(Effect.succeed("x"))) })

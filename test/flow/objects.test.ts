@@ -3,6 +3,7 @@ import { Arbitrary, Context, DateTime, Deferred, Effect, Fiber, Result, Schema, 
 import { Claude, type ClaudeError } from "effect-claude"
 import { Answer, ScriptedTransport } from "effect-claude/testing"
 import { TestClock } from "effect/testing"
+import * as JsonSubset from "../../src/request/JsonSubset.ts"
 import * as ObjectSchema from "../../src/request/ObjectSchema.ts"
 import { generator } from "../decode/schemas.ts"
 import { hi, sent, settle, setUp } from "./setUp.ts"
@@ -237,6 +238,12 @@ describe("streamObject", () => {
       assert.strictEqual(requests.length, 2)
     }))
 
+  it.effect("tells nothing of a text where a call was asked for, and takes it when it is whole", () =>
+    Effect.gen(function*() {
+      const all = yield* run(parts(Trip, old), setUp([Answer.json(trip, slowly)]).layer)
+      assert.deepStrictEqual(all.map(({ _tag }) => _tag), ["Complete"])
+    }))
+
   for (let seed = 1; seed <= 20; seed++) {
     it.effect(`ends with what was meant, of any schema that is supported (${seed})`, () =>
       Effect.gen(function*() {
@@ -245,7 +252,7 @@ describe("streamObject", () => {
         const encode = Schema.encodeUnknownEffect(codec)
         const [value] = yield* Arbitrary.sampleEffect(Arbitrary.schema(schema), { count: 1, size: 5, seed })
         const wire = yield* encode(value)
-        const answer = jsonSchema.type === "object" ? wire : { answer: wire }
+        const answer = JsonSubset.isInput(jsonSchema) ? wire : { answer: wire }
         for (
           const [request, came] of [[hi, Answer.json(answer, slowly)], [
             old,
@@ -258,4 +265,97 @@ describe("streamObject", () => {
         }
       }))
   }
+})
+
+describe("an object that is asked for again", () => {
+  it.effect("is given up at once when its caller leaves, also in between", () =>
+    Effect.gen(function*() {
+      const { layer } = setUp((_, n) => n === 0 ? Answer.json({ n: "x" }) : Answer.stall("beforeHeaders", Answer.hello))
+      yield* Effect.gen(function*() {
+        const fiber = yield* Effect.forkChild(Claude.object(Schema.Struct({ n: Schema.Int }), hi))
+        for (let n = 0; n < 100 && (yield* sent).length < 2; n++) {
+          yield* settle
+          yield* TestClock.adjust("1 second")
+        }
+        yield* Fiber.interrupt(fiber)
+        assert.deepStrictEqual((yield* sent).map(({ closedAt }) => closedAt !== undefined), [false, true])
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("is asked for as before, beside what was wrong", () =>
+    Effect.gen(function*() {
+      const { layer } = setUp((_, n) => Answer.json(n === 0 ? { n: "x" } : { n: 1 }))
+      const asked = Claude.object(Schema.Struct({ n: Schema.Int }), { ...hi, system: "Be exact." })
+      const [object, requests] = yield* run(Effect.all([asked, sent]), layer)
+      assert.deepStrictEqual(object, { n: 1 })
+      const [first, second] = requests.map(({ body }): ReturnType<typeof JSON.parse> => body)
+      assert.deepStrictEqual({ ...second, messages: [] }, { ...first, messages: [] })
+      assert.deepStrictEqual(second.messages.slice(0, 2), [...first.messages, {
+        role: "assistant",
+        content: "{\"n\":\"x\"}"
+      }])
+    }))
+})
+
+describe("an object that another model answers", () => {
+  const first = "claude-opus-5-5"
+  const older = old.model
+  const native = (asked: { readonly output_config?: { readonly format?: object } }) =>
+    asked.output_config?.format !== undefined
+  const by = (home: string, to: string) => (answer: Answer.Answer) =>
+    setUp(({ body }) => "model" in body && body.model === home ? Answer.error(529) : answer, {
+      fallback: [to],
+      circuit: false,
+      defaults: { model: home, max_tokens: 100 }
+    }).layer
+  const bodies = Effect.map(sent, (all) => all.map(({ body }): ReturnType<typeof JSON.parse> => body))
+  const request = { ...hi, output_config: { effort: "low" as const } }
+
+  for (
+    const [what, home, to, answer] of [
+      ["that has no structured output", first, older, Answer.tool("answer", trip, slowly)],
+      ["that has", older, first, Answer.json(trip, slowly)]
+    ] as const
+  ) {
+    it.effect(`is asked for as that one takes it: one ${what}`, () =>
+      Effect.gen(function*() {
+        const layer = by(home, to)(answer)
+        const [object, streamed, all] = yield* run(
+          Effect.all([Claude.object(Trip, request), parts(Trip, request), bodies]),
+          layer
+        )
+        assert.strictEqual(object.to, "Bern")
+        assert.strictEqual(streamed.at(-1)?._tag, "Complete")
+        assert.deepInclude(valuesOf(streamed), { to: "Be" })
+        for (const body of all) {
+          const isNative = body.model === first
+          assert.strictEqual(native(body), isNative)
+          assert.strictEqual("tool_choice" in body, !isNative)
+          assert.strictEqual("tools" in body, !isNative)
+          assert.strictEqual(body.output_config.effort, "low")
+        }
+      }))
+  }
+
+  it.effect("is asked for again by whoever is next, in its own way", () =>
+    Effect.gen(function*() {
+      const { layer } = setUp(({ body }, n) =>
+        "model" in body && body.model === first
+          ? n === 0 ? Answer.error(529) : Answer.json({ n: 1 })
+          : Answer.tool("answer", { n: "x" }), { fallback: [older], circuit: false })
+      const [object, all] = yield* run(Effect.all([Claude.object(Schema.Struct({ n: Schema.Int }), hi), bodies]), layer)
+      assert.deepStrictEqual(object, { n: 1 })
+      assert.deepStrictEqual(all.map(native), [true, false, true])
+      assert.notProperty(all[2], "tools")
+      assert.deepStrictEqual(all[2].messages[1], { role: "assistant", content: "{\"n\":\"x\"}" })
+    }))
+
+  it.effect("is asked for in the place of a refusal, too", () =>
+    Effect.gen(function*() {
+      const { layer } = setUp(({ body }) =>
+        "model" in body && body.model === first
+          ? Answer.text("", { stopReason: "refusal" })
+          : Answer.tool("answer", { n: 1 }), { fallback: [older], onRefusal: "fallback", circuit: false })
+      assert.deepStrictEqual(yield* run(Claude.object(Schema.Struct({ n: Schema.Int }), hi), layer), { n: 1 })
+    }))
 })
