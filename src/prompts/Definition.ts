@@ -1,15 +1,15 @@
 /**
  * What the code knows of a prompt: its name, and the variables that it can insert, by a Schema.
  *
- * The schema's encoded side is what is inserted, so it also says how a value is written: a date by
- * `Schema.DateTimeUtcFromString` is inserted as its text. Texts, numbers and booleans are inserted as they are, lists and
- * objects as JSON, and what is left out or null as nothing.
+ * What is inserted is what the schema encodes to JSON, so it also says how a value is written: a date by its text, a set
+ * as a list. Texts, numbers and booleans are inserted as they are, lists and objects as JSON, and what is left out or null
+ * as nothing.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import type { MessagesRequest } from "../request/Request.ts"
-import type { Prompt } from "./PromptDocument.ts"
+import * as PromptDocument from "./PromptDocument.ts"
 import * as PromptError from "./PromptError.ts"
 import * as PromptFailure from "./PromptFailure.ts"
 import type { Template } from "./Template.ts"
@@ -53,8 +53,10 @@ export const make = <S extends Variables>(
     version: string
   ) => Effect.Effect<ReadonlyMap<string, string>, PromptError.PromptError>
 } => {
-  const names = namesOf(name, variables)
-  const encode = Schema.encodeUnknownEffect(variables)
+  checkName(name)
+  const codec = Schema.toCodecJson(variables)
+  const names = namesOf(name, codec.ast)
+  const encode = Schema.encodeUnknownEffect(codec)
   return {
     name,
     variables: names,
@@ -65,24 +67,14 @@ export const make = <S extends Variables>(
         return invalidValue(where, path, `${message}.`)
       })
       const texts = new Map<string, string>()
-      for (const variable of names) {
-        const text = textOf(Reflect.get(encoded, variable))
-        if (text === undefined) {
-          return yield* invalidValue(
-            where,
-            [variable],
-            "Expected a text, a finite number, a boolean, or JSON of these."
-          )
-        }
-        texts.set(variable, text)
-      }
+      for (const variable of names) texts.set(variable, textOf(Reflect.get(Object(encoded), variable)))
       return texts
     })
   }
 }
 
 /** A version of a prompt, to be filled. @internal */
-export const chosen = (prompt: Prompt, version: string, template: Template): Chosen => ({
+export const chosen = (prompt: PromptDocument.Prompt, version: string, template: Template): Chosen => ({
   version,
   fill: (definition, texts) =>
     Effect.suspend(() => {
@@ -93,7 +85,7 @@ export const chosen = (prompt: Prompt, version: string, template: Template): Cho
         ? invalidValue(
           { prompt: prompt.name, version, key: PromptFailure.keyOf(request.empty) },
           [],
-          "These values leave the text empty, which the API refuses. Give a value, or a text around the placeholder."
+          "These values leave the text empty, or blank, which the API refuses. Give a value, or a text around the placeholder."
         )
         : Effect.succeed(request)
     })
@@ -106,7 +98,7 @@ export const chosen = (prompt: Prompt, version: string, template: Template): Cho
 /** Why a version cannot be served: it is malformed, or inserts what its definition has no variable for. @internal */
 export const misfit = (
   definition: AnyDefinition | undefined,
-  prompt: Pick<Prompt, "versions" | "where">,
+  prompt: Pick<PromptDocument.Prompt, "versions" | "where">,
   version: string
 ): PromptError.PromptError | undefined => {
   const template = prompt.versions.get(version)
@@ -125,15 +117,22 @@ export const misfit = (
 }
 
 /** The versions that are served, to all or to some. @internal */
-export const released = (prompt: Pick<Prompt, "latest" | "weights">): ReadonlySet<string> =>
+export const released = (prompt: Pick<PromptDocument.Prompt, "latest" | "weights">): ReadonlySet<string> =>
   new Set([prompt.latest, ...prompt.weights.flatMap(([version, weight]) => weight > 0 ? [version] : [])])
 
 // -----------------------------------------------------------------------------
 // private
 // -----------------------------------------------------------------------------
 
-const namesOf = (name: string, variables: Variables): ReadonlySet<string> => {
-  const ast = SchemaAST.toEncoded(variables.ast)
+const checkName = (name: string): void => {
+  if (PromptDocument.isName(name)) return
+  throw new RangeError(
+    `Prompts.define: name is ${PromptFailure.show(name)}; expected letters, digits, . _ - and /, such as support/reply.`
+  )
+}
+
+const namesOf = (name: string, variables: SchemaAST.AST): ReadonlySet<string> => {
+  const ast = SchemaAST.toEncoded(variables)
   if (ast._tag !== "Objects" || ast.indexSignatures.length > 0) {
     throw new RangeError(
       `Prompts.define: variables of ${
@@ -143,42 +142,23 @@ const namesOf = (name: string, variables: Variables): ReadonlySet<string> => {
   }
   const names = ast.propertySignatures.map((property) => String(property.name))
   for (const variable of names) {
-    if (TemplateText.isName(variable)) continue
+    if (TemplateText.isName(variable) && !(variable in Object.prototype)) continue
     throw new RangeError(
       `Prompts.define: variables of ${PromptFailure.show(name)} has ${
         PromptFailure.show(variable)
       }, which no template can ` +
-        "insert; expected letters, digits and _."
+        "insert; expected letters, digits and _, and no name that every object has."
     )
   }
   return new Set(names)
 }
 
-const textOf = (value: unknown): string | undefined => {
-  switch (typeof value) {
-    case "string":
-      return value
-    case "number":
-      return Number.isFinite(value) ? String(value) : undefined
-    case "boolean":
-    case "bigint":
-      return String(value)
-    case "undefined":
-      return ""
-    case "object":
-      return value === null ? "" : jsonOf(value)
-    default:
-      return undefined
-  }
-}
-
-const jsonOf = (value: object): string | undefined => {
-  try {
-    return JSON.stringify(value)
-  } catch {
-    return undefined
-  }
-}
+const textOf = (value: unknown): string =>
+  value === null || value === undefined
+    ? ""
+    : typeof value === "object"
+    ? JSON.stringify(value)
+    : String(value)
 
 const invalidValue = (where: PromptFailure.Where, path: ReadonlyArray<PropertyKey>, text: string) =>
   PromptFailure.make(

@@ -34,42 +34,62 @@ export const make = (
       )
     })
 
-    /** A file that cannot be read keeps what it said; one that is gone by now has nothing to say. */
-    const documentOf = (path: string) =>
-      fs.readFileString(path).pipe(
-        Effect.map((text): Catalog.Document => ({ texts: [text], parse: () => PromptFile.parse(path, text) })),
-        Effect.catch((error) => {
-          if (error.reason._tag === "NotFound") return Effect.undefined
-          const problem = unreadable(path)(error)
-          const parse = () => {
-            throw problem
-          }
-          return Effect.succeed<Catalog.Document>({ texts: ["unreadable", problem.message], parse })
-        })
-      )
+    /** What a file says; nothing where it is a directory, or gone by now. */
+    const documentOf = Effect.fnUntraced(
+      function*(path: string) {
+        const { size, type } = yield* fs.stat(path)
+        if (type === "Directory") return undefined
+        // To read anything else, such as a pipe, may never end.
+        if (type !== "File") return refused(PromptFailure.unavailable(path, `It is no file, but a ${type}.`))
+        if (size > MAX_BYTES) return refused(tooLarge(path))
+        return said(path, yield* fs.readFile(path))
+      },
+      // A file that cannot be read keeps what it said.
+      (self, path) =>
+        Effect.catch(
+          self,
+          (error) =>
+            error.reason._tag === "NotFound" ? Effect.undefined : Effect.succeed(refused(unreadable(path)(error)))
+        )
+    )
 
     const read = Effect.gen(function*() {
       const documents = new Map<string, Catalog.Document>()
-      let bytes = 0
+      let length = 0
       for (const path of paths) {
         for (const file of yield* filesOf(path)) {
           if (documents.has(file)) continue
           const document = yield* documentOf(file)
           if (document === undefined) continue
           documents.set(file, document)
-          bytes += document.texts[0]!.length
-          if (bytes > MAX_BYTES) {
-            return yield* PromptFailure.unavailable(
-              file,
-              `The files of prompts are larger than ${MAX_BYTES} bytes together.`
-            )
-          }
+          length += document.texts[0]!.length
+          if (length > MAX_BYTES) return yield* tooLarge(file)
         }
       }
       return documents
     })
     return { name: PromptFailure.listed(paths), read }
   })
+
+const said = (path: string, bytes: Uint8Array): Catalog.Document => {
+  try {
+    // Without a byte order mark. What is no UTF-8 would be read as other letters than it was written with.
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes)
+    return { texts: [text], parse: () => PromptFile.parse(path, text) }
+  } catch {
+    return refused(PromptFailure.malformed({ source: path }, "The file is no UTF-8. Save it as UTF-8."))
+  }
+}
+
+const refused = (problem: PromptError.PromptError): Catalog.Document => ({
+  texts: [problem.reason._tag, problem.message],
+  parse: () => {
+    throw problem
+  }
+})
+
+const tooLarge = (path: string) =>
+  PromptFailure.unavailable(path, `The files of prompts are larger than ${MAX_BYTES} bytes together.`)
 
 const unreadable = (path: string) => (error: PlatformError.PlatformError): PromptError.PromptError =>
   PromptFailure.unavailable(

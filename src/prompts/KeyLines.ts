@@ -5,9 +5,14 @@
  * and of JSON as it is usually printed; of what is written in one line, it finds where that line is.
  */
 
-/** The line of a key, or of the nearest key above it; from 1. @internal */
-export const lineOf = (text: string, path: ReadonlyArray<PropertyKey>): number | undefined => {
-  const lines = text.split(/\r\n?|\n/).map(readLine)
+/** Of a text, the line of a key, or of the nearest key above it; from 1. @internal */
+export const make = (text: string): (path: ReadonlyArray<PropertyKey>) => number | undefined => {
+  // Split by who asks first: most files have no mistake.
+  let lines: ReadonlyArray<Line> | undefined
+  return (path) => lineOf(lines ??= text.split(/\r\n?|\n/).map(readLine), path)
+}
+
+const lineOf = (lines: ReadonlyArray<Line>, path: ReadonlyArray<PropertyKey>): number | undefined => {
   let at = { index: -1, column: -1 }
   let found: number | undefined
   for (const part of path) {
@@ -37,6 +42,7 @@ const readLine = (raw: string): Line => {
 
 const childOf = (lines: ReadonlyArray<Line>, parent: Place, part: PropertyKey): Place | undefined => {
   const isEntry = typeof part === "number"
+  const spellings = isEntry ? [] : spellingsOf(String(part))
   let column: number | undefined
   let entries = -1
   const look = (index: number, at: number, content: string): Place | undefined => {
@@ -45,7 +51,7 @@ const childOf = (lines: ReadonlyArray<Line>, parent: Place, part: PropertyKey): 
         ? (++entries === part ? place(index, at) : undefined)
         : undefined
     }
-    return isKey(content, String(part)) ? place(index, at) : undefined
+    return isKey(content, spellings) ? place(index, at) : undefined
   }
   const place = (index: number, column: number): Place => ({ index, column })
   const first = lines[parent.index]
@@ -74,9 +80,7 @@ const childOf = (lines: ReadonlyArray<Line>, parent: Place, part: PropertyKey): 
   return undefined
 }
 
-const isKey = (content: string, key: string): boolean => {
-  for (const written of [key, JSON.stringify(key), `'${key.replaceAll("'", "''")}'`]) {
-    if (content.startsWith(written) && /^\s*:(?:\s|$)/.test(content.slice(written.length))) return true
-  }
-  return false
-}
+const spellingsOf = (key: string) => [key, JSON.stringify(key), `'${key.replaceAll("'", "''")}'`]
+
+const isKey = (content: string, spellings: ReadonlyArray<string>): boolean =>
+  spellings.some((written) => content.startsWith(written) && /^\s*:(?:\s|$)/.test(content.slice(written.length)))

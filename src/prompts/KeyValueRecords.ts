@@ -1,8 +1,5 @@
 /**
  * Records of prompts in a key-value store, under keys such as `prompts/welcome/3` and `prompts/welcome/latest`.
- *
- * The surprise: such a store adds a key in two steps, so of two that publish one version at the same moment the latter
- * wins. SQL does it in one.
  */
 import * as Effect from "effect/Effect"
 import type * as KeyValueStore from "effect/persistence/KeyValueStore"
@@ -14,7 +11,10 @@ export const make = (store: KeyValueStore.KeyValueStore, prefix: string): Record
   const name = "KeyValueStore"
   const pathOf = (key: Records.Key) => prefix + Records.pathOf(key)
   const asking = <A>(what: string, self: Effect.Effect<A, KeyValueStore.KeyValueStoreError>) =>
-    Effect.mapError(self, (error) => PromptFailure.unavailable(name, `It did not ${what}: ${error.message}.`))
+    PromptFailure.inTime(
+      name,
+      Effect.mapError(self, (error) => PromptFailure.unavailable(name, `It did not ${what}: ${error.message}.`))
+    )
   const get = (key: Records.Key) => asking("read a prompt", store.get(pathOf(key)))
   const set = (key: Records.Key, text: string) => asking("keep a prompt", store.set(pathOf(key), text))
   return {

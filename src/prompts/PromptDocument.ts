@@ -130,10 +130,16 @@ const Weights = Schema.Record(Schema.String, Weight).check(
   )
 )
 
+/** YAML reads 1.10 as 1.1, which may be another version. */
+const Version = Schema.declare(
+  (u: unknown): u is string | number => typeof u === "string" || Number.isSafeInteger(u),
+  { expected: "a version, quoted where it is no whole number" }
+)
+
 const decodePrompt = Schema.decodeUnknownResult(
   Schema.Struct({
     description: Schema.optionalKey(Schema.String),
-    latest: Schema.optionalKey(Schema.Union([Schema.String, Schema.Finite]).annotate({ expected: "a version" })),
+    latest: Schema.optionalKey(Version),
     weights: Schema.optionalKey(Weights),
     versions: Json
   }),
@@ -167,14 +173,14 @@ export const fromDocument = (name: string, document: unknown, { lineOf, source }
     ...(path.length === 0 ? undefined : { key: PromptFailure.keyOf(path) }),
     line: lineOf(path.filter((part) => typeof part !== "symbol"))
   })
-  checkName(name, () => whereOf([]))
+  if (!isName(name)) throw noName(whereOf([]))
   const decoded = decodePrompt(document)
   if (Result.isFailure(decoded)) throw invalid(decoded.failure.issue, whereOf, promptKeys)
   const { latest, versions: documents, weights = {} } = decoded.success
   const versions = new Map(
     Object.entries(documents).map(([version, template]) => {
       const at = ["versions", version]
-      checkVersion(version, () => whereOf(at))
+      if (!isVersion(version)) throw noVersion(version, whereOf(at))
       const made = templateOf(template, (path) => whereOf([...at, ...path]))
       if (made instanceof PromptError.PromptError) throw made
       return [version, made]
@@ -243,26 +249,30 @@ export const impliedLatest = (versions: Iterable<string>): string | undefined =>
 /** The schema of `Release`. @internal */
 export const Release = Schema.Struct({ latest: Schema.String, weights: Schema.optionalKey(Weights) })
 
-/** A name of a prompt, or a `PromptError` that is thrown. @internal */
-export const checkName = (name: string, where: () => PromptFailure.Where): void => {
-  if (name.length <= 128 && /^[\p{L}\p{N}][\p{L}\p{N}._-]*(?:\/[\p{L}\p{N}][\p{L}\p{N}._-]*)*$/u.test(name)) return
-  throw PromptFailure.malformed(
-    where(),
+/** Whether a prompt can be called so. @internal */
+export const isName = (name: string): boolean =>
+  name.length <= 128 && /^[\p{L}\p{N}][\p{L}\p{N}._-]*(?:\/[\p{L}\p{N}][\p{L}\p{N}._-]*)*$/u.test(name)
+
+/** What is wrong with a prompt that cannot be called so. @internal */
+export const noName = (where: PromptFailure.Where): PromptError.PromptError =>
+  PromptFailure.malformed(
+    where,
     "The name of a prompt is of letters, digits, . _ and -, up to 128, and begins with a letter or a digit; " +
       "so does each part of it, where it has several with / between them."
   )
-}
 
-/** A name of a version, or a `PromptError` that is thrown. @internal */
-export const checkVersion = (version: string, where: () => PromptFailure.Where): void => {
-  if (version !== LATEST && /^[\p{L}\p{N}][\p{L}\p{N}._+-]{0,63}$/u.test(version)) return
-  throw PromptFailure.malformed(
-    where(),
+/** Whether a version can be called so. @internal */
+export const isVersion = (version: string): boolean =>
+  version !== LATEST && /^[\p{L}\p{N}][\p{L}\p{N}._+-]{0,63}$/u.test(version)
+
+/** What is wrong with a version that cannot be called so. @internal */
+export const noVersion = (version: string, where: PromptFailure.Where): PromptError.PromptError =>
+  PromptFailure.malformed(
+    where,
     version === LATEST
       ? "latest is the name of whichever version is served. Give this one a name of its own, such as a number."
       : "The name of a version is of letters, digits, . _ - and +, up to 64, and begins with a letter or a digit."
   )
-}
 
 /** What stands for the version that is served. @internal */
 export const LATEST = "latest"

@@ -60,6 +60,19 @@ export const missing = (source: string, name: string, names: Iterable<string>): 
     `There is no such prompt; there are ${listed(names)}. Add it, or correct the name.`
   )
 
+/** Whoever takes longer counts as somebody who cannot be reached. */
+const TIMEOUT_SECONDS = 30
+
+/** What a source is asked, for as long as it may take. @internal */
+export const inTime = <A, R>(
+  source: string,
+  self: Effect.Effect<A, PromptError.PromptError, R>
+): Effect.Effect<A, PromptError.PromptError, R> =>
+  Effect.timeoutOrElse(self, {
+    duration: TIMEOUT_SECONDS * 1000,
+    orElse: () => Effect.fail(unavailable(source, `It did not answer within ${TIMEOUT_SECONDS} seconds.`))
+  })
+
 /** What reading throws, as a failure; anything else that is thrown is a defect. @internal */
 export const attempt = <A>(read: () => A): Effect.Effect<A, PromptError.PromptError> =>
   Effect.suspend(() => {
@@ -71,21 +84,31 @@ export const attempt = <A>(read: () => A): Effect.Effect<A, PromptError.PromptEr
   })
 
 /** A name, cut where it is long. @internal */
-export const show = (name: string): string => JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name)
+export const show = (name: string): string => JSON.stringify(cut(name))
+
+/** @internal */
+export const cut = (text: string, length = 64): string => text.length > length ? `${text.slice(0, length)}…` : text
 
 /** Names to choose from. @internal */
 export const listed = (names: Iterable<string>): string => {
   const all = Array.from(names)
-  const shown = all.slice(0, 20).map((name) => name.length > 64 ? `${name.slice(0, 64)}…` : name).join(", ")
+  const shown = all.slice(0, 20).map((name) => cut(name)).join(", ")
   return all.length === 0 ? "none" : all.length > 20 ? `${shown} and ${all.length - 20} more` : shown
 }
 
-/** A path as it is written: `versions.3.messages[0]`. @internal */
-export const keyOf = (path: ReadonlyArray<PropertyKey>): string =>
-  path.reduce<string>(
-    (key, part) => typeof part === "number" ? `${key}[${part}]` : key === "" ? String(part) : `${key}.${String(part)}`,
-    ""
-  )
+/** A path as it is written: `versions.3.messages[0]`, cut where it is long. @internal */
+export const keyOf = (path: ReadonlyArray<PropertyKey>): string => {
+  const key = path.slice(0, PARTS).reduce<string>((key, part) => {
+    if (typeof part === "number") return `${key}[${part}]`
+    // What is no name may hold anything, such as the line of a log.
+    const name = /^[\p{L}\p{N}_.-]+$/u.test(String(part)) ? cut(String(part)) : show(String(part))
+    return key === "" ? name : `${key}.${name}`
+  }, "")
+  return path.length > PARTS ? `${key}…` : key
+}
+
+/** More than a path of a template has that anybody wrote. */
+const PARTS = 30
 
 /** What a schema says first: one mistake is often the reason of the others. @internal */
 export const firstIssue = (

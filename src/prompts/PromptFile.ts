@@ -8,20 +8,25 @@ import * as Yaml from "effect/encoding/Yaml"
 import * as KeyLines from "./KeyLines.ts"
 import * as PromptDocument from "./PromptDocument.ts"
 import * as PromptFailure from "./PromptFailure.ts"
+import type * as Template from "./Template.ts"
 
 /** The prompts of a file; throws a `PromptError`. @internal */
 export const parse = (source: string, text: string): ReadonlyArray<PromptDocument.Prompt> => {
-  const plain = text.replace(/^\uFEFF/, "")
-  const document = /\.json$/i.test(source) ? parseJson(source, plain) : parseYaml(source, plain)
+  const isJson = /\.json$/i.test(source)
+  const document = isJson ? parseJson(source, text) : parseYaml(source, text)
   if (typeof document !== "object" || document === null || Array.isArray(document)) {
     throw PromptFailure.malformed(
       { source },
       `The file is ${kind(document)}; expected a mapping of the names of prompts to their versions.`
     )
   }
-  return Object.entries(document).map(([name, value]) =>
-    PromptDocument.fromDocument(name, value, { source, lineOf: (path) => KeyLines.lineOf(plain, [name, ...path]) })
-  )
+  const lineOf = KeyLines.make(text)
+  const misread = isJson ? undefined : misreadIn(text)
+  return Object.entries(document).map(([name, value]) => {
+    const prompt = PromptDocument.fromDocument(name, value, { source, lineOf: (path) => lineOf([name, ...path]) })
+    if (misread !== undefined) checkSpelling(prompt, misread, (path) => lineOf([name, ...path]))
+    return prompt
+  })
 }
 
 // -----------------------------------------------------------------------------
@@ -32,11 +37,15 @@ const parseYaml = (source: string, text: string): unknown => {
   try {
     return Yaml.parse(text)
   } catch (error) {
+    // The parser calls itself for what is nested.
+    if (error instanceof RangeError) {
+      throw PromptFailure.malformed({ source }, "The file is no YAML: it nests too deep.")
+    }
     const [, message, line] = /^(.*?)(?: at line (\d+))?$/s.exec(messageOf(error))!
     const bare = message!.includes("flow") ? bareLine(text) : undefined
     throw PromptFailure.malformed(
       { source, line: line === undefined ? bare : Number(line) },
-      `The file is no YAML: ${message}.` +
+      `The file is no YAML: ${PromptFailure.cut(message!, 200)}.` +
         (bare === undefined ? "" : " A text that begins with {{ is quoted, or written as a block with |.")
     )
   }
@@ -46,6 +55,40 @@ const parseYaml = (source: string, text: string): unknown => {
 const bareLine = (text: string): number | undefined => {
   const line = text.split(/\r\n?|\n/).findIndex((line) => /(?:^|[:-])\s+\{\{/.test(line))
   return line < 0 ? undefined : line + 1
+}
+
+/** By how it is read, how something that looks like a key is written, and its line. */
+type Misread = ReadonlyMap<string, { readonly written: string; readonly line: number }>
+
+/** What looks like keys that YAML reads as numbers, and spells otherwise: `1.10` is `1.1`. */
+const misreadIn = (text: string): Misread => {
+  const misread = new Map<string, { readonly written: string; readonly line: number }>()
+  for (
+    const { 0: { length }, 1: written = "", index } of text.matchAll(/(?:^|[{,])[ \t]*([+.]?\d[\w.+-]*)[ \t]*:(?=\s)/gm)
+  ) {
+    const read = String(Yaml.parse(written))
+    if (read !== written) misread.set(read, { written, line: lineAt(text, index + length) })
+  }
+  return misread
+}
+
+/** Throws where a version is served under another name than its file says. */
+const checkSpelling = (
+  { name, source, versions, weights }: PromptDocument.Prompt,
+  misread: Misread,
+  lineOf: (path: Template.Path) => number | undefined
+): void => {
+  for (const [mapping, keys] of [["versions", versions.keys()], ["weights", new Map(weights).keys()]] as const) {
+    for (const version of keys) {
+      const key = misread.get(version)
+      // Found below its mapping, it is written as it is read.
+      if (key === undefined || lineOf([mapping, version]) !== lineOf([mapping])) continue
+      throw PromptFailure.malformed(
+        { source, prompt: name, line: key.line },
+        `YAML reads the key ${key.written} as the number ${version}. Write "${key.written}".`
+      )
+    }
+  }
 }
 
 // -----------------------------------------------------------------------------
@@ -69,28 +112,49 @@ const parseJson = (source: string, text: string): unknown => {
   return document
 }
 
-/** Of two keys with one name the parser of JSON keeps the latter and says nothing. */
+/** JSON keeps the last of two members with one name: here that is a mistake, as it is in YAML. */
 const checkDuplicates = (source: string, text: string): void => {
-  const tokens = /("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}[\]]/g
   const open: Array<Set<string>> = []
-  for (const { 0: token, 1: quoted, 2: colon, index } of text.matchAll(tokens)) {
-    if (token === "{" || token === "[") open.push(new Set())
-    else if (token === "}" || token === "]") open.pop()
-    else if (quoted !== undefined && colon !== undefined) {
-      const key = String(JSON.parse(quoted))
+  const marks = /["{}[\]]/g
+  for (let mark = marks.exec(text); mark !== null; mark = marks.exec(text)) {
+    if (mark[0] === "{" || mark[0] === "[") open.push(new Set())
+    else if (mark[0] === "}" || mark[0] === "]") open.pop()
+    else {
+      const end = endOfText(text, mark.index)
+      marks.lastIndex = end
+      if (!isKey(text, end)) continue
+      const key = String(JSON.parse(text.slice(mark.index, end)))
       const keys = open.at(-1)
       if (keys?.has(key) === true) {
-        const line = text.slice(0, index).split("\n").length
-        throw PromptFailure.malformed({ source, line }, `The file has ${PromptFailure.show(key)} twice in one object.`)
+        throw PromptFailure.malformed(
+          { source, line: lineAt(text, mark.index) },
+          `The file has ${PromptFailure.show(key)} twice in one object.`
+        )
       }
       keys?.add(key)
     }
   }
 }
 
+/** Behind the quotation mark that ends a text. */
+const endOfText = (text: string, start: number): number => {
+  let at = start + 1
+  while (text[at] !== "\"") at += text[at] === "\\" ? 2 : 1
+  return at + 1
+}
+
+const isKey = (text: string, end: number): boolean => {
+  colon.lastIndex = end
+  return colon.test(text)
+}
+
+const colon = /\s*:/y
+
 // -----------------------------------------------------------------------------
 // messages
 // -----------------------------------------------------------------------------
+
+const lineAt = (text: string, index: number): number => text.slice(0, index).split(/\r\n?|\n/).length
 
 const messageOf = (error: unknown): string => error instanceof Error ? error.message : String(error)
 

@@ -107,7 +107,7 @@ export class Publisher extends Context.Service<Publisher, {
 export interface RenderOptions {
   /** One version, whatever is released; `"latest"` is the release's. It goes before `key`. @default what `key` gets */
   readonly version?: string | undefined
-  /** What a split by weights goes by, such as a user's id: the same key, the same version. @default "latest" is served */
+  /** What a split by weights goes by, such as a user's id: the same key, the same version. @default `latest` is served, whatever the weights */
   readonly key?: string | undefined
 }
 
@@ -199,7 +199,8 @@ const makePrompts = ({ catalog, name: source, reload }: Reloading.Reloading): Pr
 // -----------------------------------------------------------------------------
 
 /**
- * Prompts in files, read again as they change.
+ * Prompts in files, read again as they change. What a file says that is wrong, gone, or cannot be read keeps its last good
+ * prompts, and a log and a metric tell of it.
  *
  * @category layers
  * @since 0.2.0
@@ -234,7 +235,9 @@ export const layerMemory = (
   layerRecords("layerMemory", { ...options, initial }, Effect.sync(Records.memory))
 
 /**
- * Prompts in a key-value store, such as `KeyValueStore.layerFileSystem("…")`.
+ * Prompts in a key-value store, such as `KeyValueStore.layerFileSystem("…")`. Each look lists all keys of the store, so
+ * give it one that holds little else. Of two processes that publish one version at the same moment, with other texts, the
+ * latter wins: such a store cannot add a key in one step, as SQL does.
  *
  * @category layers
  * @since 0.2.0
@@ -253,23 +256,28 @@ export const layerKeyValueStore = (
   )
 
 /**
- * Prompts in a table of SQL, such as over `PgClient.layer({ url })`.
+ * Prompts in a table of Postgres or SQLite, such as over `PgClient.layer({ url })`. The table is made where it is not there
+ * (`name VARCHAR(128)`, `version VARCHAR(64)`, `content TEXT`, the first two its primary key); where a migration has made
+ * it, `SELECT`, `INSERT` and `UPDATE` are all that is needed. Over other databases, take `KeyValueStore.layerSql`.
  *
  * @category layers
  * @since 0.2.0
  */
 export const layerSql = (
   options: SqlOptions = {}
-): Layer.Layer<Prompts | Publisher, PromptError.PromptError, SqlClient.SqlClient> =>
-  layerRecords(
+): Layer.Layer<Prompts | Publisher, PromptError.PromptError, SqlClient.SqlClient> => {
+  const { table = "effect_claude_prompts" } = options
+  if (table === "") throw new RangeError("Prompts.layerSql: table is empty; expected a name, such as app.prompts.")
+  return layerRecords(
     "layerSql",
     options,
     // Loaded by those who use it.
     Effect.promise(() => import("effect/sql/SqlClient")).pipe(
       Effect.flatMap(({ SqlClient }) => SqlClient),
-      Effect.flatMap((sql) => SqlRecords.make(sql, options.table ?? "effect_claude_prompts"))
+      Effect.flatMap((sql) => SqlRecords.make(sql, table))
     )
   )
+}
 
 const layerRecords = <R>(
   layer: string,
@@ -279,7 +287,7 @@ const layerRecords = <R>(
   const resolved = Reloading.resolve(layer, options)
   return Layer.effectContext(Effect.gen(function*() {
     const records = yield* made
-    yield* Publishing.initialize(records, options.initial ?? {})
+    yield* Publishing.initialize(records, options.initial ?? {}, resolved.definitions)
     const source = Records.source(records)
     const reloading = yield* Reloading.make(source, resolved)
     return Context.make(Prompts, makePrompts(reloading)).pipe(
@@ -295,7 +303,13 @@ const layerRecords = <R>(
 /** All prompts that are served. @category administration @since 0.2.0 */
 export const list: Effect.Effect<ReadonlyArray<Listed>, never, Prompts> = Prompts.use((prompts) => prompts.list)
 
-/** Looks for changes now, and fails with the first thing that is wrong with them. @category administration @since 0.2.0 */
+/**
+ * Looks for changes now, takes what is right, and fails with the first thing that is wrong. It does not wait for a file
+ * that is being written still.
+ *
+ * @category administration
+ * @since 0.2.0
+ */
 export const reload: Effect.Effect<void, PromptError.PromptError, Prompts> = Prompts.use((prompts) => prompts.reload)
 
 /**

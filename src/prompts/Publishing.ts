@@ -61,6 +61,7 @@ export const make = (
         version
       )
       if (wrong !== undefined) return yield* wrong
+      const first = yield* firstOf(name, version)
       yield* records.add(key, text)
       const kept = yield* records.get(key)
       if (kept !== undefined && !saysTheSame(kept, text)) {
@@ -70,9 +71,20 @@ export const make = (
           "This version is there already, and says something else. Versions never change: publish it under another name."
         )
       }
-      // The first is served, since there is nothing else; all others when they are released.
-      yield* records.add({ name, version: PromptDocument.LATEST }, JSON.stringify({ latest: version }))
+      if (first !== undefined) {
+        yield* records.add({ name, version: PromptDocument.LATEST }, JSON.stringify({ latest: first }))
+      }
     }))
+
+  /**
+   * What is to be released by publishing: of a prompt that nobody has released yet, what it serves, which is this version
+   * where it has no other.
+   */
+  const firstOf = Effect.fnUntraced(function*(name: string, version: string) {
+    if ((yield* records.get({ name, version: PromptDocument.LATEST })) !== undefined) return undefined
+    const stored = (yield* source.stored).get(name)
+    return (stored === undefined ? undefined : PromptDocument.impliedLatest(stored.versions.keys())) ?? version
+  })
 
   const storedOf = (name: string) =>
     Effect.flatMap(source.stored, (all) => {
@@ -131,22 +143,32 @@ export const make = (
   return { publish, release, rollback }
 }
 
-/** Publishes what is written where the store has no prompt of its name. @internal */
+/** Publishes what is written where the store has no prompt of its name; nothing where any of it is wrong. @internal */
 export const initialize = Effect.fnUntraced(function*(
   records: Records.Records,
-  initial: Readonly<Record<string, PromptDocument.PromptDocument>>
+  initial: Readonly<Record<string, PromptDocument.PromptDocument>>,
+  definitions: ReadonlyMap<string, Definition.AnyDefinition>
 ): Effect.fn.Return<void, PromptError.PromptError> {
-  const known = new Set(Array.from(yield* records.keys, ({ name }) => name))
-  for (const [name, document] of Object.entries(initial)) {
-    const { latest, versions, weights } = yield* PromptFailure.attempt(() =>
-      PromptDocument.fromDocument(name, document, { source: "initial", lineOf: () => undefined })
-    )
-    if (known.has(name)) continue
-    for (const version of versions.keys()) {
-      const key = { name, version }
-      const text = yield* PromptFailure.attempt(() => textOf(records.name, key, document.versions[version]!))
-      yield* records.add(key, text)
-    }
+  const prompts = yield* PromptFailure.attempt(() =>
+    Object.entries(initial).map(([name, document]) => {
+      const prompt = PromptDocument.fromDocument(name, document, { source: "initial", lineOf: () => undefined })
+      for (const version of Definition.released(prompt)) {
+        const wrong = Definition.misfit(definitions.get(name), prompt, version)
+        if (wrong !== undefined) throw wrong
+      }
+      const texts = Array.from(prompt.versions.keys(), (version) => {
+        const key = { name, version }
+        return [key, textOf(records.name, key, document.versions[version]!)] as const
+      })
+      return { prompt, texts }
+    })
+  )
+  const known = new Map<string, Set<string>>()
+  for (const { name, version } of yield* records.keys) known.set(name, (known.get(name) ?? new Set()).add(version))
+  for (const { prompt: { latest, name, versions, weights }, texts } of prompts) {
+    // What a process that ended meanwhile has begun is gone on with: it has no release yet, and nobody else's versions.
+    if (Array.from(known.get(name) ?? []).some((version) => !versions.has(version))) continue
+    for (const [key, text] of texts) yield* records.add(key, text)
     const release = plain({ latest, weights: Object.fromEntries(weights) })
     yield* records.add({ name, version: PromptDocument.LATEST }, JSON.stringify(release))
   }
@@ -159,8 +181,8 @@ export const initialize = Effect.fnUntraced(function*(
 /** What is kept of a version; throws a `PromptError`. */
 const textOf = (store: string, { name, version }: Records.Key, document: object): string => {
   const where = Records.whereOf(store, name)(["versions", version])
-  PromptDocument.checkName(name, () => where)
-  PromptDocument.checkVersion(version, () => where)
+  if (!PromptDocument.isName(name)) throw PromptDocument.noName(where)
+  if (!PromptDocument.isVersion(version)) throw PromptDocument.noVersion(version, where)
   let text: string | undefined
   try {
     text = JSON.stringify(document)

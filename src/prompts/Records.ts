@@ -137,6 +137,7 @@ export const whereOf = (store: string, name: string) => (path: ReadonlyArray<Pro
 export const templateOf = (store: string, { name, version }: Key, text: string): Template | PromptError.PromptError => {
   const where = whereOf(store, name)
   const at = (path: ReadonlyArray<PropertyKey>) => where(["versions", version, ...path])
+  if (!PromptDocument.isVersion(version)) return PromptDocument.noVersion(version, at([]))
   const document = parseJson(text)
   return document === undefined
     ? PromptFailure.malformed(at([]), "The record is no JSON.")
@@ -194,7 +195,7 @@ const promptOf = (store: string, name: string, { release: text, versions }: Stor
   const templates = new Map(Array.from(versions, ([version, { template }]) => [version, template]))
   const release = text === undefined ? {} : releaseOf(store, name, text)
   if (release instanceof PromptError.PromptError) throw release
-  PromptDocument.checkName(name, () => where([]))
+  if (!PromptDocument.isName(name)) throw PromptDocument.noName(where([]))
   return {
     name,
     source: `${store} ${name}`,

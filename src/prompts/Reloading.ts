@@ -8,13 +8,15 @@
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import * as Attributes from "../telemetry/Attributes.ts"
+import * as Metrics from "../telemetry/Metrics.ts"
 import * as Catalog from "./Catalog.ts"
 import type { AnyDefinition } from "./Definition.ts"
 import * as PromptError from "./PromptError.ts"
 import * as PromptFailure from "./PromptFailure.ts"
-import * as PromptTelemetry from "./PromptTelemetry.ts"
 
 // -----------------------------------------------------------------------------
 // options
@@ -78,9 +80,6 @@ export interface Reloading {
 /** What has changed is read again after so long. */
 const SETTLE_MILLIS = 100
 
-/** A source that takes longer counts as one that cannot be read. */
-const READ_TIMEOUT_MILLIS = 30_000
-
 /** A catalog that is up to date for as long as the scope is open. @internal */
 export const make = Effect.fnUntraced(function*(
   source: Source,
@@ -91,28 +90,22 @@ export const make = Effect.fnUntraced(function*(
   // What is wrong and was told, so that it is told once; what is mended and breaks again is told again.
   let told: ReadonlySet<string> = new Set()
 
-  const read = Effect.timeoutOrElse(source.read, {
-    duration: READ_TIMEOUT_MILLIS,
-    orElse: () =>
-      Effect.fail(
-        PromptFailure.unavailable(source.name, `Reading took longer than ${READ_TIMEOUT_MILLIS / 1000} seconds.`)
-      )
-  })
+  const read = PromptFailure.inTime(source.name, source.read)
 
   const take = Effect.fnUntraced(function*(update: Catalog.Update): Effect.fn.Return<void> {
     const isFirst = catalog === Catalog.empty
     catalog = update.catalog
     if (!isFirst && update.changed.length > 0) {
-      yield* PromptTelemetry.counted("changed")
-      yield* PromptTelemetry.changed(update.changed)
+      yield* counted("changed")
+      yield* logChanged(update.changed)
     }
-    for (const warning of update.warnings) yield* PromptTelemetry.wrong(warning)
+    for (const warning of update.warnings) yield* logWrong(warning)
   })
 
   const tell = Effect.fnUntraced(function*(problems: ReadonlyArray<PromptError.PromptError>): Effect.fn.Return<void> {
     for (const problem of problems) {
-      yield* PromptTelemetry.counted(problem.reason._tag === "Unavailable" ? "unavailable" : "refused")
-      if (!told.has(problem.message)) yield* PromptTelemetry.wrong(problem)
+      yield* counted(problem.reason._tag === "Unavailable" ? "unavailable" : "refused")
+      if (!told.has(problem.message)) yield* logWrong(problem)
     }
     told = new Set(problems.map((problem) => problem.message))
   })
@@ -160,3 +153,21 @@ const isSame = (catalog: Catalog.Catalog, documents: Catalog.Documents): boolean
   }
   return true
 }
+
+// -----------------------------------------------------------------------------
+// telemetry
+// -----------------------------------------------------------------------------
+
+const counted = (outcome: Attributes.PromptsOutcome): Effect.Effect<void> =>
+  Metric.update(Metrics.promptReloads(outcome), 1)
+
+const logChanged = (names: ReadonlyArray<string>): Effect.Effect<void> =>
+  Effect.annotateLogs(Effect.logInfo(Attributes.promptsChangedLog), {
+    [Attributes.promptsNames]: PromptFailure.listed(names)
+  })
+
+const logWrong = ({ message, reason }: PromptError.PromptError): Effect.Effect<void> =>
+  Effect.annotateLogs(Effect.logWarning(Attributes.promptsRefusedLog), {
+    [Attributes.promptsReason]: reason._tag,
+    [Attributes.promptsMessage]: message
+  })

@@ -15,8 +15,9 @@ export const choose = (prompt: string, key: string, weights: Weights): string | 
   let least = Infinity
   for (const [version, weight] of weights) {
     if (weight <= 0) continue
-    // The least of these waiting times is a version's as often as its weight says.
-    const draw = -Math.log(unit(JSON.stringify([prompt, version, key]))) / weight
+    // The least of these waiting times is a version's as often as its weight says; by their logarithms, which no weight
+    // is too small or too large for.
+    const draw = Math.log(-Math.log(unit(JSON.stringify([prompt, version, key])))) - Math.log(weight)
     if (chosen === undefined || draw < least || (draw === least && version < chosen)) {
       chosen = version
       least = draw

@@ -1,6 +1,6 @@
 /**
- * Records of prompts in a table of SQL: name, version and content, which is JSON. People may read it, and change what is
- * served by an UPDATE of the row whose version is `latest`.
+ * Records of prompts in a table of Postgres or SQLite: name, version and content, which is JSON. People may read it, and
+ * change what is served by an UPDATE of the row whose version is `latest`.
  */
 import * as Effect from "effect/Effect"
 import type * as SqlClient from "effect/sql/SqlClient"
@@ -19,44 +19,38 @@ export const make = Effect.fnUntraced(function*(
   const sql = client.withoutTransforms()
   const table = sql(tableName)
   const asking = <A>(what: string, self: Effect.Effect<A, SqlError>) =>
-    // What the database says may hold the statement, and the text of a prompt in it.
-    Effect.mapError(self, ({ reason }) => PromptFailure.unavailable(tableName, `SQL did not ${what}: ${reason._tag}.`))
+    PromptFailure.inTime(
+      tableName,
+      // What the database says may hold the statement, and the text of a prompt in it.
+      Effect.mapError(
+        self,
+        ({ reason }) => PromptFailure.unavailable(tableName, `SQL did not ${what}: ${reason._tag}.`)
+      )
+    )
 
-  yield* asking(
-    "make the table",
-    sql.onDialectOrElse({
-      mysql: () =>
-        sql`CREATE TABLE IF NOT EXISTS ${table} (
-          name VARCHAR(128) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-          version VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-          content LONGTEXT NOT NULL,
-          PRIMARY KEY (name, version)
-        )`,
-      mssql: () =>
-        sql`IF NOT EXISTS (SELECT * FROM sysobjects WHERE name=${tableName} AND xtype='U')
-        CREATE TABLE ${table} (
-          name NVARCHAR(128) COLLATE Latin1_General_BIN2 NOT NULL,
-          version NVARCHAR(64) COLLATE Latin1_General_BIN2 NOT NULL,
-          content NVARCHAR(MAX) NOT NULL,
-          PRIMARY KEY (name, version)
-        )`,
-      orElse: () =>
-        sql`CREATE TABLE IF NOT EXISTS ${table} (
-          name VARCHAR(128) NOT NULL,
-          version VARCHAR(64) NOT NULL,
-          content TEXT NOT NULL,
-          PRIMARY KEY (name, version)
-        )`
-    })
+  if (!sql.onDialectOrElse({ pg: () => true, sqlite: () => true, orElse: () => false })) {
+    return yield* PromptFailure.unavailable(
+      tableName,
+      "Only Postgres and SQLite are known here. Keep prompts in a KeyValueStore over this database, by KeyValueStore.layerSql."
+    )
+  }
+  const look = sql`SELECT name, version, content FROM ${table} WHERE 1 = 0`
+  const create = sql`CREATE TABLE IF NOT EXISTS ${table} (
+    name VARCHAR(128) NOT NULL,
+    version VARCHAR(64) NOT NULL,
+    content TEXT NOT NULL,
+    PRIMARY KEY (name, version)
+  )`
+  // Who may only read and write rows finds a table that a migration has made; and of two processes that make it at the
+  // same moment, one is told that it is there.
+  yield* Effect.asVoid(look).pipe(
+    Effect.catch(() => Effect.asVoid(create)),
+    Effect.catch((error) => Effect.mapError(look, () => error)),
+    (self) => asking("make the table", self)
   )
 
   const insert = ({ name, version }: Records.Key, content: string): Fragment =>
-    sql`INSERT INTO ${table} (name, version, content) VALUES (${name}, ${version}, ${content})`
-  const merge = ({ name, version }: Records.Key, content: string): Fragment =>
-    sql`MERGE ${table} WITH (HOLDLOCK) AS target
-    USING (SELECT ${name} AS name, ${version} AS version, ${content} AS content) AS source
-    ON target.name = source.name AND target.version = source.version
-    WHEN NOT MATCHED THEN INSERT (name, version, content) VALUES (source.name, source.version, source.content)`
+    sql`INSERT INTO ${table} (name, version, content) VALUES (${name}, ${version}, ${content}) ON CONFLICT (name, version)`
 
   return {
     name: tableName,
@@ -74,23 +68,8 @@ export const make = Effect.fnUntraced(function*(
         ),
         (rows) => rows[0]?.content
       ),
-    add: (key, text) =>
-      Effect.asVoid(asking(
-        "keep a prompt",
-        sql.onDialectOrElse({
-          mysql: () => sql`${insert(key, text)} ON DUPLICATE KEY UPDATE name = name`,
-          mssql: () => sql`${merge(key, text)};`,
-          orElse: () => sql`${insert(key, text)} ON CONFLICT DO NOTHING`
-        })
-      )),
+    add: (key, text) => Effect.asVoid(asking("keep a prompt", sql`${insert(key, text)} DO NOTHING`)),
     set: (key, text) =>
-      Effect.asVoid(asking(
-        "keep a prompt",
-        sql.onDialectOrElse({
-          mysql: () => sql`${insert(key, text)} ON DUPLICATE KEY UPDATE content = VALUES(content)`,
-          mssql: () => sql`${merge(key, text)} WHEN MATCHED THEN UPDATE SET content = source.content;`,
-          orElse: () => sql`${insert(key, text)} ON CONFLICT (name, version) DO UPDATE SET content = EXCLUDED.content`
-        })
-      ))
+      Effect.asVoid(asking("keep a prompt", sql`${insert(key, text)} DO UPDATE SET content = EXCLUDED.content`))
   }
 })

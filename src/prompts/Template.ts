@@ -72,6 +72,9 @@ type Node =
   /** In a list of its own, where it is `listed`. */
   | { readonly record: ReadonlyArray<readonly [string, Node]>; readonly listed?: boolean }
 
+/** Of what is not read. */
+const nothing: Node = { constant: undefined }
+
 type Walk = (value: unknown, path: Path) => Node
 
 /** Far more than a prompt has, and few enough for what aliases in YAML can multiply. */
@@ -89,8 +92,8 @@ class Reader {
     const text = this.parse(value, path)
     if (text === undefined) return this.verbatim(value, path)
     if (text.names.length === 0) {
-      if (text.literals[0] === "") {
-        this.fail(path, "It is an empty text, which the API refuses. Write one, or leave it out.")
+      if (isBlank(text.literals[0]!)) {
+        this.fail(path, "It is an empty text, or blank, which the API refuses. Write one, or leave it out.")
       }
       return { constant: text.literals[0] }
     }
@@ -100,7 +103,6 @@ class Reader {
 
   /** It is what it is; braces are escaped in it as they are in texts. */
   readonly verbatim: Walk = (value, path) => {
-    if (this.isTooLarge(path)) return { constant: undefined }
     if (Array.isArray(value)) return this.list(value, path, this.verbatim)
     if (typeof value === "object" && value !== null) return this.record(value, path, () => this.verbatim)
     const text = this.parse(value, path)
@@ -117,6 +119,7 @@ class Reader {
 
   readonly list = (value: unknown, path: Path, walk: Walk): Node => {
     if (!Array.isArray(value)) return this.verbatim(value, path)
+    if (this.isOver(path)) return nothing
     return { list: value.map((item: unknown, index) => walk(item, [...path, index])) }
   }
 
@@ -146,6 +149,7 @@ class Reader {
 
   private record(value: unknown, path: Path, walkOf: (key: string, type: string) => Walk | undefined): Node {
     if (typeof value !== "object" || value === null || Array.isArray(value)) return this.verbatim(value, path)
+    if (this.isOver(path)) return nothing
     const type = "type" in value && typeof value.type === "string" ? value.type : ""
     const entries = Object.entries(value)
     return {
@@ -154,18 +158,20 @@ class Reader {
   }
 
   private parse(value: unknown, path: Path): TemplateText.TemplateText | undefined {
-    if (typeof value !== "string") return undefined
+    if (this.isOver(path) || typeof value !== "string") return undefined
     const text = TemplateText.parse(value)
     if (text instanceof TemplateText.TemplateText) return text
     this.fail(path, text.problem)
     return undefined
   }
 
-  private isTooLarge(path: Path): boolean {
+  /** Counts a place; of one that is wrong, or larger than it may be, nothing more is read. */
+  private isOver(path: Path): boolean {
     this.nodes++
-    if (this.nodes <= MAX_NODES && path.length <= MAX_DEPTH) return false
-    this.fail(path, `The template has more than ${MAX_NODES} values, or nests deeper than ${MAX_DEPTH}.`)
-    return true
+    if (this.nodes > MAX_NODES || path.length > MAX_DEPTH) {
+      this.fail(path, `The template has more than ${MAX_NODES} values, or nests deeper than ${MAX_DEPTH}.`)
+    }
+    return this.problem !== undefined
   }
 
   private fail(path: Path, text: string): void {
@@ -182,12 +188,14 @@ interface Filling {
   empty: Path | undefined
 }
 
+const isBlank = (text: string): boolean => !/\S/.test(text)
+
 /** Everything anew, so that whoever changes a request changes no other. */
 const fill = (node: Node, filling: Filling): unknown => {
   if ("constant" in node) return node.constant
   if ("text" in node) {
     const text = node.text.insert(filling.values)
-    if (text === "") filling.empty ??= node.path
+    if (isBlank(text)) filling.empty ??= node.path
     return text
   }
   if ("list" in node) return node.list.map((item) => fill(item, filling))

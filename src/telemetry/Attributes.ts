@@ -21,11 +21,16 @@ export const budgetUnpricedLog = "claude.budget.unpriced"
 export const budgetThresholdLog = "claude.budget.threshold"
 export const rateLimitLowLog = "claude.ratelimit.low"
 export const storeUnavailableLog = "claude.store.unavailable"
+export const promptsChangedLog = "claude.prompts.changed"
+export const promptsRefusedLog = "claude.prompts.refused"
 /** Whoever has defined a tool, what has a span runs in this process. */
 export const executeTool = { operation: "execute_tool", toolType: "function" } as const
 export const executeToolSpan = (tool: string) => `execute_tool ${tool}`
 export const invokeAgent = { operation: "invoke_agent" } as const
 export const invokeAgentSpan = (agent: string) => `invoke_agent ${agent}`
+/** A run over a long document; what it has come to is named as its totals are. */
+export const documentSpan = "claude.document"
+export const document = (name: string) => `claude.document.${name}`
 export const inferenceDetails = "gen_ai.client.inference.operation.details"
 export const exceptionLog = "gen_ai.client.operation.exception"
 
@@ -127,6 +132,7 @@ export const circuitTo = "claude.circuit.to"
 export const rateLimitKind = "claude.ratelimit.kind"
 export const budgetName = "claude.budget.name"
 export const storeName = "claude.store.name"
+export const documentOutcome = "claude.document.outcome"
 export const guardName = "claude.guard.name"
 export const guardWhere = "claude.guard.where"
 export const guardVerdict = "claude.guard.verdict"
@@ -157,6 +163,15 @@ export const rateLimitRemaining = "remaining"
 
 // of the log claude.store.unavailable
 export const storeMessage = "message"
+
+/** Prompts have changed; what they say cannot be used; or they could not be read. */
+export type PromptsOutcome = "changed" | "refused" | "unavailable"
+export const promptsOutcome = "claude.prompts.outcome"
+
+// of the logs of prompts
+export const promptsNames = "prompts"
+export const promptsReason = "reason"
+export const promptsMessage = "message"
 
 // of the event and the log claude.retry
 export const retryAttempt = "attempt"

@@ -31,7 +31,7 @@ import { type Bill, CallBill } from "./CallBill.ts"
 import type { CallTelemetry } from "./CallTelemetry.ts"
 import { CallTimes } from "./CallTimes.ts"
 import { CallWriter, makeSpan } from "./CallWriter.ts"
-import type { RequestSeries, ResponseSeries } from "./Metrics.ts"
+import { promptSeries, type RequestSeries, type ResponseSeries } from "./Metrics.ts"
 
 /** @internal */
 export type { Bill } from "./CallBill.ts"
@@ -280,15 +280,20 @@ export class CallSpan {
 
   private measure(lasted: number, type: string): void {
     const series = this.responseSeries()
-    const { bill: { usage }, message, times, writer } = this
+    const { bill: { cost, usage }, info, message, times, writer } = this
     writer.record(series.duration(type), lasted)
+    if (info.prompt !== undefined) {
+      const prompt = promptSeries(info.prompt)
+      writer.record(prompt.duration(type), lasted)
+      if (cost !== undefined) writer.record(prompt.cost, cost.amount)
+    }
     if (usage !== undefined) {
       writer.record(series.operationInputTokens(type), allInput(usage))
       writer.record(series.operationOutputTokens(type), usage.output_tokens)
     } else {
       for (const counter of series.unknownUsage) writer.record(counter, 0)
     }
-    if (times.firstContent === undefined || !this.info.streamed) return
+    if (times.firstContent === undefined || !info.streamed) return
     writer.record(series.timeToFirstChunk, times.firstContent)
     writer.record(series.maxGap, times.maxGap / 1000)
     if (times.flowed > 0 && message !== undefined) {

@@ -8,6 +8,7 @@ import * as Metric from "effect/Metric"
 import type { Components } from "../request/Cost.ts"
 import { OTHER } from "../request/Model.ts"
 import type * as Pricing from "../request/Pricing.ts"
+import type { PromptIdentity } from "../request/Request.ts"
 import * as Attributes from "./Attributes.ts"
 
 type Histogram = Metric.Histogram<number>
@@ -114,6 +115,14 @@ const invokeAgentDuration = histogram(
   "Duration of an agent's run, its tools included",
   Array.from({ length: 13 }, (_, n) => 0.1 * 2 ** n)
 )
+const documentParts = counter("claude.document.parts", "{part}", "Parts of long documents, by what became of them")
+const promptDuration = histogram(
+  "claude.prompts.duration",
+  "s",
+  "Duration of a call, by the version of its prompt",
+  latency
+)
+const promptCost = counter("claude.prompts.cost", "{USD}", "What calls cost, by the version of their prompt")
 const overflow = counter("claude.telemetry.overflow", "{event}", "What telemetry could not record, by reason")
 
 const componentLabels: Readonly<Record<keyof Components, string>> = {
@@ -141,7 +150,7 @@ export const keep = <A>(make: (label: string) => A): (label: string) => A => {
 const withError = (metric: (labels: Labels) => Histogram, labels: Labels): (error: string) => Histogram =>
   keep((error) => metric(error === "" ? labels : { ...labels, [Attributes.errorType]: error }))
 
-/** How many tools, and agents, are told apart. */
+/** How many tools, agents, and versions of prompts are told apart. */
 const NAMES = 100
 
 /** Keeps what `make` makes of the first hundred labels; all that come later are one. */
@@ -162,6 +171,34 @@ export const toolDuration: (name: string) => (error: string) => Histogram = keep
 /** How long an agent took, by its name and then its `error.type`, or "". @internal */
 export const agentDuration: (name: string) => (error: string) => Histogram = keepFew((name) =>
   withError(invokeAgentDuration, { [Attributes.agentName]: name })
+)
+
+/** The series of one version of a prompt. @internal */
+export interface PromptSeries {
+  /** By its `error.type`, or "". */
+  readonly duration: (error: string) => Histogram
+  readonly cost: Counter
+}
+
+const promptSeriesOf = keepFew((prompt): PromptSeries => {
+  const [name = OTHER, version = OTHER] = prompt.split("\n")
+  const labels = { [Attributes.promptName]: name, [Attributes.promptVersion]: version }
+  return { duration: withError(promptDuration, labels), cost: promptCost(labels) }
+})
+
+/** How long the calls of a prompt's version took, and what they cost. @internal */
+export const promptSeries = ({ name, version }: PromptIdentity): PromptSeries => promptSeriesOf(`${name}\n${version}`)
+
+/** What became of prompts that changed while a program runs, by outcome. @internal */
+export const promptReloads: (outcome: Attributes.PromptsOutcome) => Counter = keep((outcome) =>
+  counter("claude.prompts.reloads", "{reload}", "Changes of prompts, by what became of them")({
+    [Attributes.promptsOutcome]: outcome
+  })
+)
+
+/** Parts of long documents, by what became of them. @internal */
+export const documentPart: (outcome: string) => Counter = keep((outcome) =>
+  documentParts({ [Attributes.documentOutcome]: outcome })
 )
 
 /** The series of one request model that no response is known for yet. @internal */

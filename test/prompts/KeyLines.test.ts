@@ -52,17 +52,17 @@ describe("the line of a key", () => {
         [["second", "versions", "1", "messages", 1, "role"], 25],
         [["second", "versions", "2", "prompt"], 27]
       ] as ReadonlyArray<[ReadonlyArray<string | number>, number]>
-    ) assert.strictEqual(KeyLines.lineOf(yaml, path), line, JSON.stringify(path))
+    ) assert.strictEqual(KeyLines.make(yaml)(path), line, JSON.stringify(path))
   })
 
   it("is that of the nearest key above, where it is not found itself", () => {
-    assert.strictEqual(KeyLines.lineOf(yaml, ["second", "weights", "2"]), 12)
-    assert.strictEqual(KeyLines.lineOf(yaml, ["second", "versions", "1.10", "prompt"]), 28)
-    assert.strictEqual(KeyLines.lineOf(yaml, ["first", "versions", "2"]), 4)
-    assert.strictEqual(KeyLines.lineOf(yaml, ["second", "versions", "1", "messages", 7]), 16)
-    assert.isUndefined(KeyLines.lineOf(yaml, ["third", "versions"]))
-    assert.isUndefined(KeyLines.lineOf("", ["a"]))
-    assert.isUndefined(KeyLines.lineOf(yaml, []))
+    assert.strictEqual(KeyLines.make(yaml)(["second", "weights", "2"]), 12)
+    assert.strictEqual(KeyLines.make(yaml)(["second", "versions", "1.10", "prompt"]), 28)
+    assert.strictEqual(KeyLines.make(yaml)(["first", "versions", "2"]), 4)
+    assert.strictEqual(KeyLines.make(yaml)(["second", "versions", "1", "messages", 7]), 16)
+    assert.isUndefined(KeyLines.make(yaml)(["third", "versions"]))
+    assert.isUndefined(KeyLines.make("")(["a"]))
+    assert.isUndefined(KeyLines.make(yaml)([]))
   })
 
   it("is found in JSON as it is printed", () => {
@@ -71,7 +71,7 @@ describe("the line of a key", () => {
       null,
       2
     )
-    assert.strictEqual(KeyLines.lineOf(json, ["a", "versions", "2", "prompt"]), 11)
-    assert.strictEqual(KeyLines.lineOf(JSON.stringify({ a: 1 }), ["a"]), undefined)
+    assert.strictEqual(KeyLines.make(json)(["a", "versions", "2", "prompt"]), 11)
+    assert.strictEqual(KeyLines.make(JSON.stringify({ a: 1 }))(["a"]), undefined)
   })
 })

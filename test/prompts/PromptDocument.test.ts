@@ -122,7 +122,8 @@ describe("a file that is wrong", () => {
         ["prompt: hidden\nsytem: hidden", "sytem", /There is no such key; there are model, .*system, /],
         ["prompt: hidden\ntemperature: 1", "temperature", /Version 2026-10-21 of the API dropped it/],
         ["prompt: hidden\nstream: true", "stream", /The call decides whether it streams/],
-        ["prompt: ''", "prompt", /an empty text, which the API refuses/],
+        ["prompt: ''", "prompt", /an empty text, or blank, which the API refuses/],
+        ["prompt: \" \\n\"", "prompt", /an empty text, or blank, which the API refuses/],
         ["messages:\n  - role: user\n    content: ''", "messages[0].content", /an empty text/],
         ["system:\n  - type: text\n    text: ''\nprompt: hidden", "system[0].text", /an empty text/]
       ]
@@ -349,6 +350,7 @@ describe("a file", () => {
     const refused = (make: () => unknown, message: string) => assert.throws(make, RangeError, message)
     refused(() => Prompts.layerFiles({ path: "" }), "Prompts.layerFiles: path is empty")
     refused(() => Prompts.layerFiles({ path: [] }), "Prompts.layerFiles: path is empty")
+    refused(() => Prompts.layerSql({ table: "" }), "Prompts.layerSql: table is empty")
     for (const watch of [0, -1, Number.NaN, Infinity, "soon" as never]) {
       refused(() => Prompts.layerFiles({ path: "p", watch }), `Prompts.layerFiles: watch is ${String(watch)}`)
     }

@@ -1,7 +1,23 @@
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FileSystem, Layer, Logger, Metric, Path, References, Schedule, Schema } from "effect"
+import {
+  Deferred,
+  Effect,
+  Exit,
+  Fiber,
+  FileSystem,
+  Layer,
+  Logger,
+  Metric,
+  Path,
+  References,
+  Schedule,
+  Schema,
+  SchemaGetter,
+  Scope
+} from "effect"
 import { TestClock } from "effect/testing"
+import { spawnSync } from "node:child_process"
 import type { PromptError } from "../../src/prompts/index.ts"
 import { Prompts } from "../../src/prompts/index.ts"
 import { denied, type Files, filesLayer, gone, lastText } from "./support.ts"
@@ -199,6 +215,71 @@ describe("files that change", () => {
         assert.strictEqual(lastText(yield* B.render({})), "new b")
       })))
 
+  it.effect("hold up no change of another by what is wrong with one of them", () =>
+    withFiles(
+      { "p/a.yaml": file("one"), "p/b.yaml": file("b", "b"), "p/c.yaml": file("c", "c") },
+      (files, told) =>
+        Effect.gen(function*() {
+          const texts = Effect.map(Effect.all([served, B.render({}), C.render({})]), ([text, b, c]) => [
+            text,
+            lastText(b),
+            lastText(c)
+          ])
+          // A prompt that the code asks for is gone, another is in two files, and a third is rolled back meanwhile.
+          files.set("p/a.yaml", file("x", "x"))
+          files.set("p/b.yaml", `${file("new b", "b")}${file("two", "c")}`)
+          files.set("p/c.yaml", file("c before", "c"))
+          const error = yield* Effect.flip(Prompts.reload)
+          assert.strictEqual(error.reason._tag, "Duplicate")
+          assert.deepStrictEqual(yield* texts, ["one", "b", "c before"])
+          yield* look
+          assert.deepStrictEqual(told.map((line) => line.split(" ").slice(0, 4).join(" ")), [
+            "Info claude.prompts.changed c",
+            "Warn claude.prompts.refused Duplicate p/b.yaml:5,",
+            "Warn claude.prompts.refused MissingPrompt p,"
+          ])
+          files.set("p/b.yaml", file("new b", "b"))
+          files.set("p/d.yaml", file("moved"))
+          yield* look
+          assert.deepStrictEqual(yield* texts, ["moved", "new b", "c before"])
+          assert.deepStrictEqual((yield* Prompts.list).map(({ name }) => name).toSorted(), ["b", "c", "welcome", "x"])
+        }),
+      { prompts: [Welcome] }
+    ))
+
+  it.effect("change between renders, never within one", () =>
+    withFiles({ "p/a.yaml": both(0) }, (files) =>
+      Effect.gen(function*() {
+        const Slow = Prompts.define("b", {
+          variables: Schema.Struct({
+            // A value that lets others go first.
+            name: Schema.String.pipe(
+              Schema.decodeTo(Schema.String, {
+                decode: SchemaGetter.passthrough(),
+                encode: SchemaGetter.transformEffect((text: string) => Effect.as(Effect.yieldNow, text))
+              })
+            )
+          })
+        })
+        const requests = yield* Effect.forEach(
+          Array.from({ length: 1_000 }, (_, n) => n),
+          (n) =>
+            n % 100 === 0
+              ? Effect.andThen(Effect.sync(() => files.set("p/a.yaml", both(n))), Effect.as(Prompts.reload, undefined))
+              : n % 2 === 0
+              ? Slow.render({ name: "A" })
+              : Welcome.render({ name: "A" }),
+          { concurrency: "unbounded" }
+        )
+        const seen = new Set<unknown>()
+        for (const request of requests) {
+          if (request === undefined) continue
+          assert.strictEqual(lastText(request), `${String(request.system)} A`)
+          seen.add(request.system)
+        }
+        assert.isAtLeast(seen.size, 2)
+      })))
+
   it.effect("tell what a version lacks that nobody is served yet, and serve the others", () =>
     withFiles({
       "p/a.yaml": "welcome:\n  latest: 1\n  versions:\n    1: { prompt: one }\n    2: { prompt: \"{{plan}}\" }"
@@ -242,7 +323,7 @@ describe("files that change", () => {
         FileSystem.FileSystem,
         Effect.map(FileSystem.FileSystem, (fs) => ({
           ...fs,
-          readFileString: (path: string) => Effect.suspend(() => (reads++, fs.readFileString(path)))
+          readFile: (path: string) => Effect.suspend(() => (reads++, fs.readFile(path)))
         }))
       ).pipe(Layer.provide(filesLayer(files)))
       const layer = Prompts.layerFiles({ path: "p" }).pipe(Layer.provide([counting, Path.layer]))
@@ -260,9 +341,9 @@ describe("files that change", () => {
         FileSystem.FileSystem,
         Effect.map(FileSystem.FileSystem, (fs) => ({
           ...fs,
-          readFileString: (path: string) =>
+          readFile: (path: string) =>
             Effect.suspend(() =>
-              next === "hang" ? Effect.never : next === "break" ? Effect.die("odd") : fs.readFileString(path)
+              next === "hang" ? Effect.never : next === "break" ? Effect.die("odd") : fs.readFile(path)
             )
         }))
       ).pipe(Layer.provide(filesLayer(files)))
@@ -277,10 +358,82 @@ describe("files that change", () => {
           yield* TestClock.adjust("36 seconds")
           assert.strictEqual(yield* served, way)
         }
-        assert.include(told[0], "Unavailable p: Reading took longer than 30 seconds")
+        assert.include(told[0], "Unavailable p: It did not answer within 30 seconds.")
         assert.isTrue(told.some((line) => line.includes("Unavailable p: Reading failed")))
       }).pipe(Effect.provide(layer))
     }))
+
+  it.effect("are left where a look was, when the layer is closed or a reload is interrupted", () =>
+    Effect.gen(function*() {
+      const files: Files = new Map([["p/a.yaml", file("one")]])
+      const reading = yield* Deferred.make<void>()
+      const state = { hangs: false, left: 0 }
+      const slow = Layer.effect(
+        FileSystem.FileSystem,
+        Effect.map(FileSystem.FileSystem, (fs) => ({
+          ...fs,
+          readFile: (path: string) =>
+            Effect.suspend(() =>
+              state.hangs
+                ? Effect.andThen(Deferred.succeed(reading, undefined), Effect.never).pipe(
+                  Effect.onInterrupt(() => Effect.sync(() => state.left++))
+                )
+                : fs.readFile(path)
+            )
+        }))
+      ).pipe(Layer.provide(filesLayer(files)))
+      const layer = Prompts.layerFiles({ path: "p" }).pipe(Layer.provide([slow, Path.layer]))
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(layer, scope)
+      state.hangs = true
+      const reload = yield* Effect.forkChild(Effect.provideContext(Prompts.reload, context))
+      yield* Deferred.await(reading)
+      yield* Fiber.interrupt(reload)
+      assert.strictEqual(state.left, 1)
+      state.hangs = false
+      files.set("p/a.yaml", file("two"))
+      // Whoever was interrupted holds up nobody.
+      yield* Effect.provideContext(Prompts.reload, context)
+      assert.strictEqual(yield* Effect.provideContext(served, context), "two")
+      state.hangs = true
+      yield* TestClock.adjust("6 seconds")
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual(state.left, 2)
+      assert.strictEqual(yield* Effect.provideContext(served, context), "two")
+    }))
+
+  it.live("are read where they are files, by whatever way they are reached", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const { join } = yield* Path.Path
+      const at = (...parts: ReadonlyArray<string>) => join(directory, ...parts)
+      const directory = yield* fs.makeTempDirectoryScoped()
+      // As a config map is mounted: a link to a link to a directory, which another takes the place of.
+      for (const [time, text] of [["..1", "one"], ["..2", "two"]] as const) {
+        yield* fs.makeDirectory(at(time))
+        yield* fs.writeFileString(at(time, "a.yaml"), file(text))
+      }
+      yield* fs.symlink("..1", at("..data"))
+      yield* fs.symlink("..data/a.yaml", at("a.yaml"))
+      yield* fs.symlink("nowhere.yaml", at("b.yaml"))
+      yield* fs.makeDirectory(at("c.yaml"))
+      yield* Effect.gen(function*() {
+        assert.strictEqual(yield* served, "one")
+        yield* fs.symlink("..2", at("..next"))
+        yield* fs.rename(at("..next"), at("..data"))
+        yield* Prompts.reload
+        assert.strictEqual(yield* served, "two")
+        // Nobody writes to it: to read it would never end.
+        assert.strictEqual(spawnSync("mkfifo", [at("d.yaml")]).status, 0)
+        const pipe = yield* Effect.flip(Prompts.reload)
+        assert.strictEqual(pipe.message, `${at("d.yaml")}: It is no file, but a FIFO.`)
+        yield* fs.remove(at("d.yaml"))
+        yield* fs.truncate(at("..2", "a.yaml"), 65 * 1024 * 1024)
+        const large = yield* Effect.flip(Prompts.reload)
+        assert.include(large.message, "The files of prompts are larger than 67108864 bytes together.")
+        assert.strictEqual(yield* served, "two")
+      }).pipe(Effect.provide(Prompts.layerFiles({ path: directory, watch: false })))
+    }).pipe(Effect.provide(NodeServices.layer)))
 
   it.live("are found on a real disk", () =>
     Effect.gen(function*() {
@@ -310,5 +463,13 @@ describe("files that change", () => {
       )
     }).pipe(Effect.provide(NodeServices.layer)))
 })
+
+/** A file of two prompts that both say a number, twice each. */
+const both = (number: number) =>
+  ["welcome", "b"].map((name) =>
+    `${name}:\n  versions:\n    1: { system: "${number}", prompt: "${number} {{name}}" }\n`
+  ).join("")
+
+const C = Prompts.define("c", { variables: Schema.Struct({}) })
 
 const B = Prompts.define("b", { variables: Schema.Struct({}) })

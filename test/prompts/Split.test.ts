@@ -19,7 +19,7 @@ const counts = (prompt: string, weights: Split.Weights, of: ReadonlyArray<string
 const chiSquare = (counts: ReadonlyMap<string, number>, weights: Split.Weights, total = keys.length) => {
   const sum = weights.reduce((sum, [, weight]) => sum + weight, 0)
   return weights.reduce((chi, [version, weight]) => {
-    const expected = total * weight / sum
+    const expected = total * (weight / sum)
     return chi + ((counts.get(version) ?? 0) - expected) ** 2 / expected
   }, 0)
 }
@@ -32,6 +32,8 @@ describe("a split", () => {
         [[["1", 50], ["2", 50]], 15.1],
         [[["1", 90], ["2", 10]], 15.1],
         [[["1", 0.99], ["2", 0.01]], 15.1],
+        [[["1", 1e-320], ["2", 1e-320]], 15.1],
+        [[["1", 1e308], ["2", 3e307]], 15.1],
         [[["a", 1], ["b", 2], ["c", 3], ["d", 4]], 21.1]
       ] as ReadonlyArray<[Split.Weights, number]>
     ) {

@@ -1,14 +1,16 @@
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Context, Effect, FileSystem, Layer, References, Schema } from "effect"
+import { Context, Effect, Fiber, FileSystem, Layer, References, Result, Schema } from "effect"
 import { KeyValueStore } from "effect/persistence"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { randomUUID } from "node:crypto"
 import type { PromptError } from "../../src/prompts/index.ts"
 import { Prompts } from "../../src/prompts/index.ts"
-import * as Postgres from "../cache/postgres.ts"
-import { lastText } from "./support.ts"
+import * as PGlite from "../cache/postgres.ts"
+import * as Postgres from "./postgres.ts"
+import * as SQLite from "./sqlite.ts"
+import { lastText, refusal } from "./support.ts"
 
 /** What the suite does to a store beside the library. */
 class Backing extends Context.Service<Backing, {
@@ -226,9 +228,14 @@ const suite = (name: string, backing: Layer.Layer<Backing>) =>
         yield* inProcess(Prompts.publish(name, "1", { prompt: "one" }))
         yield* write(name, "2", "{")
         yield* write(name, "3", "{ \"prompt\": \"{{later}}\" }")
+        yield* write(name, "no name", "{ \"prompt\": \"four\" }")
         yield* inProcess(
           Effect.gen(function*() {
             assert.strictEqual(yield* served(name), "one")
+            assert.include(
+              (yield* Effect.flip(served(name, { version: "no name" }))).message,
+              "The name of a version is"
+            )
             assert.include((yield* Effect.flip(served(name, { version: "2" }))).message, "The record is no JSON")
             assert.include((yield* Effect.flip(served(name, { version: "3" }))).message, "{{later}} is no variable")
             yield* write(name, "2", "{ \"prompt\": \"two\" }")
@@ -237,7 +244,7 @@ const suite = (name: string, backing: Layer.Layer<Backing>) =>
           }),
           { prompts: [Known] }
         )
-        for (const version of ["1", "2", "3", "latest"]) yield* remove(name, version)
+        for (const version of ["1", "2", "3", "no name", "latest"]) yield* remove(name, version)
       }).pipe(quiet))
 
     it.effect("keeps the last good release while the record of it is broken, and mends it by a release", () =>
@@ -269,6 +276,73 @@ const suite = (name: string, backing: Layer.Layer<Backing>) =>
           assert.strictEqual(yield* served(name), "nine")
           assert.deepStrictEqual(yield* Prompts.rollback(name), { latest: "10" })
         }))
+      }))
+
+    it.effect("goes on serving what it serves where nobody has released it, whatever is published", () =>
+      Effect.gen(function*() {
+        const { write } = yield* Backing
+        const name = fresh("m")
+        yield* write(name, "9", "{ \"prompt\": \"nine\" }")
+        yield* write(name, "10", "{ \"prompt\": \"ten\" }")
+        yield* inProcess(Effect.gen(function*() {
+          yield* Prompts.publish(name, "11", { prompt: "eleven" })
+          assert.strictEqual(yield* served(name), "ten")
+          yield* Prompts.release(name, { latest: "11" })
+          assert.strictEqual(yield* served(name), "eleven")
+          assert.deepStrictEqual(yield* Prompts.rollback(name), { latest: "10" })
+        }))
+      }))
+
+    it.effect("keeps nothing of what it starts with where some of it is wrong", () =>
+      Effect.gen(function*() {
+        const [right, wrong] = [fresh("p"), fresh("p")]
+        const Known = Prompts.define(wrong, { variables: Empty })
+        const initial = (text: string) => ({
+          [right]: { versions: { 1: { prompt: "one" } } },
+          [wrong]: { versions: { 1: { prompt: text } } }
+        })
+        const error = yield* Effect.flip(inProcess(served(right), { initial: initial("{{a}}"), prompts: [Known] }))
+        assert.include(error.message, "key versions.1.prompt: {{a}} is no variable of this prompt")
+        const names = yield* inProcess(Effect.map(Prompts.list, (list) => list.map(({ name }) => name)))
+        assert.notIncludeMembers(names, [right, wrong])
+        // So that the program, once it is corrected, starts.
+        assert.strictEqual(yield* inProcess(served(wrong), { initial: initial("two"), prompts: [Known] }), "two")
+      }))
+
+    it.effect("goes on with what it starts with where another process ended in the middle of it", () =>
+      Effect.gen(function*() {
+        const { write } = yield* Backing
+        const name = fresh("n")
+        const versions = { 1: { prompt: "one" }, 2: { prompt: "two" }, 3: { prompt: "three" } }
+        yield* write(name, "2", JSON.stringify(versions[2]))
+        yield* inProcess(
+          Effect.gen(function*() {
+            assert.strictEqual(yield* served(name), "one")
+            assert.strictEqual(yield* served(name, { version: "3" }), "three")
+          }),
+          { initial: { [name]: { latest: 1, versions } } }
+        )
+        // Versions of somebody else are no beginning of it.
+        const taken = fresh("n")
+        yield* write(taken, "7", JSON.stringify({ prompt: "seven" }))
+        yield* inProcess(
+          Effect.gen(function*() {
+            assert.strictEqual(yield* served(taken), "seven")
+            assert.strictEqual((yield* Effect.flip(served(taken, { version: "1" }))).reason._tag, "MissingVersion")
+          }),
+          { initial: { [taken]: { latest: 1, versions } } }
+        )
+      }))
+
+    it.effect("starts with the same prompts in many processes at once", () =>
+      Effect.gen(function*() {
+        const name = fresh("o")
+        const initial = { [name]: { latest: 1, versions: { 1: { prompt: "one" }, 2: { prompt: "two" } } } }
+        const texts = yield* Effect.all(
+          Array.from({ length: 5 }, () => inProcess(served(name), { initial })),
+          { concurrency: "unbounded" }
+        )
+        assert.deepStrictEqual(texts, ["one", "one", "one", "one", "one"])
       }))
 
     it.effect("serves many that are published at once", () =>
@@ -338,7 +412,128 @@ const overSql = Layer.effect(
   })
 )
 
-suite("SQL", overSql.pipe(Layer.provide(Postgres.layer), Layer.orDie))
+suite("SQL of PGlite", overSql.pipe(Layer.provide(PGlite.layer), Layer.orDie))
+
+suite("SQL of SQLite", overSql.pipe(Layer.provide(SQLite.layer()), Layer.orDie))
+
+describe("SQL of another kind", () => {
+  it.effect("is refused when the layer is built, by what to do instead", () =>
+    Effect.gen(function*() {
+      const layer = Prompts.layerSql().pipe(Layer.provide(SQLite.layer("mysql")))
+      assert.strictEqual(
+        (yield* refusal(layer)).message,
+        "effect_claude_prompts: Only Postgres and SQLite are known here. Keep prompts in a KeyValueStore over this " +
+          "database, by KeyValueStore.layerSql."
+      )
+    }))
+})
+
+Postgres.describePostgres("SQL of Postgres", () => {
+  suite("as a store", overSql.pipe(Layer.provide(Postgres.layer), Layer.orDie))
+
+  layer(Postgres.PostgresUrl.layer, { timeout: 60_000 })("shared by processes", (it) => {
+    /** What another process does, with connections of its own. */
+    const elsewhere = <A, E>(
+      self: Effect.Effect<A, E, Prompts.Prompts | Prompts.Publisher | SqlClient.SqlClient | Postgres.PostgresUrl>,
+      options: Prompts.SqlOptions = {},
+      user = "postgres"
+    ) =>
+      Effect.flatMap(Postgres.PostgresUrl, (url) =>
+        Effect.provide(
+          self,
+          Layer.fresh(Prompts.layerSql({ watch: false, ...options })).pipe(
+            Layer.provideMerge(Postgres.client(url.replace("postgres@", `${user}@`)))
+          )
+        ))
+
+    const together = <A, E, R>(run: (index: number) => Effect.Effect<A, E, R>) =>
+      Effect.all(Array.from({ length: 8 }, (_, index) => run(index)), { concurrency: "unbounded" })
+
+    it.effect("is made once, by whichever of them is first", () =>
+      Effect.gen(function*() {
+        for (const table of ["prompts_a", "prompts_b", "prompts_c"]) {
+          assert.deepStrictEqual(
+            yield* together(() => elsewhere(Prompts.list, { table })),
+            Array.from({ length: 8 }, () => [])
+          )
+        }
+      }))
+
+    it.effect("keeps one of the texts that are published as one version at once, and tells all others", () =>
+      Effect.gen(function*() {
+        const results = yield* together((index) =>
+          elsewhere(Effect.result(Prompts.publish("raced", "1", { prompt: `by ${index}` })))
+        )
+        const winner = results.findIndex(Result.isSuccess)
+        assert.strictEqual(results.filter(Result.isSuccess).length, 1)
+        for (const result of results.filter(Result.isFailure)) {
+          assert.strictEqual(result.failure.reason._tag, "Duplicate")
+        }
+        assert.deepStrictEqual(yield* together(() => elsewhere(served("raced"))), Array(8).fill(`by ${winner}`))
+      }))
+
+    it.effect("serves the later of two releases, in all of them", () =>
+      Effect.gen(function*() {
+        yield* elsewhere(
+          Effect.forEach(["1", "2", "3"], (version) => Prompts.publish("released", version, { prompt: version }))
+        )
+        yield* together((index) => elsewhere(Prompts.release("released", { latest: index % 2 === 0 ? "2" : "3" })))
+        const texts = new Set(yield* together(() => elsewhere(served("released"))))
+        assert.strictEqual(texts.size, 1)
+        yield* elsewhere(Prompts.rollback("released"))
+        assert.strictEqual(new Set(yield* together(() => elsewhere(served("released")))).size, 1)
+      }))
+
+    it.effect("is read and written by a user who may make no tables", () =>
+      elsewhere(Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`CREATE ROLE clerk LOGIN`
+        const refused = yield* Effect.flip(elsewhere(Prompts.list, { table: "prompts_new" }, "clerk"))
+        assert.match(refused.message, /^prompts_new: SQL did not make the table: \w+\.$/)
+        yield* sql`GRANT SELECT, INSERT, UPDATE ON effect_claude_prompts TO clerk`
+        const text = yield* elsewhere(
+          Effect.gen(function*() {
+            yield* Prompts.publish("granted", "1", { prompt: "one" })
+            yield* Prompts.publish("granted", "2", { prompt: "two" })
+            yield* Prompts.release("granted", { latest: "2" })
+            return yield* served("granted")
+          }),
+          {},
+          "clerk"
+        )
+        assert.strictEqual(text, "two")
+      })))
+
+    it.effect("may be called anything, and none of its names is read as SQL", () =>
+      elsewhere(Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        for (const table of ["Robert\"); DROP TABLE effect_claude_prompts; --", "SELECT", "prompts '1' $1 ?"]) {
+          const text = yield* elsewhere(
+            Prompts.publish("a", "1", { prompt: "'; DROP TABLE x; --" }).pipe(Effect.andThen(served("a"))),
+            { table }
+          )
+          assert.strictEqual(text, "'; DROP TABLE x; --")
+        }
+        assert.lengthOf(yield* sql`SELECT 1 AS one FROM effect_claude_prompts WHERE 1 = 0`, 0)
+      })))
+
+    it.effect("goes on serving while the table is gone, and tells so", () =>
+      elsewhere(
+        Effect.gen(function*() {
+          const sql = yield* SqlClient.SqlClient
+          yield* Prompts.publish("kept", "1", { prompt: "one" })
+          yield* sql`ALTER TABLE prompts_moved RENAME TO prompts_away`
+          const error = yield* Effect.flip(Prompts.reload)
+          assert.strictEqual(error.message, "prompts_moved: SQL did not list the prompts: SqlSyntaxError.")
+          assert.strictEqual(error.reason._tag, "Unavailable")
+          assert.strictEqual(yield* served("kept"), "one")
+          yield* sql`ALTER TABLE prompts_away RENAME TO prompts_moved`
+          yield* Prompts.reload
+        }),
+        { table: "prompts_moved" }
+      ))
+  })
+})
 
 // -----------------------------------------------------------------------------
 // what one of them has of its own
@@ -386,6 +581,32 @@ describe("a key-value store", () => {
         yield* Prompts.release("a", { latest: "2" })
         assert.strictEqual(yield* served("a"), "two")
       }).pipe(Effect.provide(layer))
+    }).pipe(Effect.provide(Layer.fresh(KeyValueStore.layerMemory))))
+
+  it.effect("that does not answer is told after a while, and holds up nobody who comes later", () =>
+    Effect.gen(function*() {
+      const store = yield* KeyValueStore.KeyValueStore
+      let hangs = false
+      const hanging = Layer.succeed(KeyValueStore.KeyValueStore, {
+        ...store,
+        set: (key: string, value: string | Uint8Array) =>
+          Effect.suspend(() => hangs ? Effect.never : store.set(key, value))
+      })
+      yield* Effect.gen(function*() {
+        yield* Prompts.publish("a", "1", { prompt: "one" })
+        hangs = true
+        const publishing = yield* Effect.forkChild(Effect.flip(Prompts.publish("a", "2", { prompt: "two" })))
+        const rollingBack = yield* Effect.forkChild(Effect.exit(Prompts.rollback("a")))
+        yield* TestClock.adjust("31 seconds")
+        const error = yield* Fiber.join(publishing)
+        assert.strictEqual(error.message, "KeyValueStore: It did not answer within 30 seconds.")
+        assert.strictEqual(error.reason._tag, "Unavailable")
+        hangs = false
+        yield* Fiber.join(rollingBack)
+        yield* Prompts.publish("a", "2", { prompt: "two" })
+        yield* Prompts.release("a", { latest: "2" })
+        assert.strictEqual(yield* served("a"), "two")
+      }).pipe(Effect.provide(Layer.fresh(Prompts.layerKeyValueStore()).pipe(Layer.provide(hanging))))
     }).pipe(Effect.provide(Layer.fresh(KeyValueStore.layerMemory))))
 
   it.effect("is asked for each version once", () =>

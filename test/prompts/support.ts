@@ -5,7 +5,7 @@ import type { PromptError } from "../../src/prompts/index.ts"
 import { Prompts } from "../../src/prompts/index.ts"
 
 /** Files by path; an error in place of a text is what reading it comes to. */
-export type Files = Map<string, string | PlatformError.PlatformError>
+export type Files = Map<string, string | Uint8Array | PlatformError.PlatformError>
 
 const failure = (tag: "NotFound" | "PermissionDenied", path: string) =>
   PlatformError.systemError({ _tag: tag, module: "FileSystem", method: "read", pathOrDescriptor: path })
@@ -44,14 +44,14 @@ export const filesLayer = (files: Files): Layer.Layer<FileSystem.FileSystem | Pa
           ? Effect.succeed(info("Directory"))
           : Effect.fail(failure("NotFound", path)),
       readDirectory: (path) => Effect.sync(() => namesIn(path)),
-      readFileString: (path) =>
+      readFile: (path) =>
         Effect.suspend(() => {
-          const text = files.get(path)
-          return text === undefined
+          const file = files.get(path)
+          return file === undefined
             ? Effect.fail(failure("NotFound", path))
-            : typeof text === "string"
-            ? Effect.succeed(text)
-            : Effect.fail(text)
+            : file instanceof PlatformError.PlatformError
+            ? Effect.fail(file)
+            : Effect.succeed(typeof file === "string" ? Buffer.from(file) : file)
         })
     }),
     Path.layer

@@ -118,6 +118,8 @@ const call: Attributes = {
   "claude.wait.total": double,
   "claude.tenant": string,
   "claude.fallback.served_by": string,
+  "gen_ai.prompt.name": string,
+  "gen_ai.prompt.version": string,
   // `claude.tag.<name>`, one for each tag of `Claude.withPolicy`.
   "claude.tag": string
 }
@@ -296,6 +298,28 @@ export const agentSpans: ReadonlyArray<Span> = [
   }
 ]
 
+/** Held against what a run tells, in test/prompts. */
+export const documentSpans: ReadonlyArray<Span> = [
+  {
+    name: /^claude\.document$/,
+    kind: "internal",
+    parent: "caller",
+    attributes: {
+      "claude.document.mapped": always(int),
+      "claude.document.failed": always(int),
+      "claude.document.reduced": always(int),
+      "claude.document.resumed": always(int),
+      "claude.document.levels": always(int),
+      "claude.document.bytes": always(int),
+      "claude.document.input_tokens": always(int),
+      "claude.document.output_tokens": always(int),
+      "claude.outcome": always(oneOf(["success", "error", "cancelled"])),
+      "error.type": oneOf(errorTypes)
+    },
+    events: { exception }
+  }
+]
+
 // -----------------------------------------------------------------------------
 // metrics
 // -----------------------------------------------------------------------------
@@ -397,6 +421,16 @@ export const metrics: Readonly<Record<string, Metric>> = {
       "claude.tenant": string
     }
   },
+  // A hundred versions, then "other".
+  "claude.prompts.duration": seconds(latency, {
+    "gen_ai.prompt.name": always(string),
+    "gen_ai.prompt.version": always(string),
+    "error.type": oneOf(errorTypes)
+  }),
+  "claude.prompts.cost": counted("{USD}", {
+    "gen_ai.prompt.name": always(string),
+    "gen_ai.prompt.version": always(string)
+  }),
   "claude.client.concurrency.level": gauge("{request}", model),
   "claude.ratelimit.limit": gauge("{token}", tokenLimit),
   "claude.ratelimit.remaining": gauge("{token}", tokenLimit),
@@ -436,6 +470,20 @@ export const agentMetrics: Readonly<Record<string, Metric>> = {
   "gen_ai.invoke_agent.duration": seconds(Array.from({ length: 13 }, (_, n) => 0.1 * 2 ** n), {
     "gen_ai.agent.name": always(string),
     "error.type": oneOf(errorTypes)
+  })
+}
+
+/** Of prompts that change while a program runs: they are held against what is received, in test/prompts. */
+export const promptMetrics: Readonly<Record<string, Metric>> = {
+  "claude.prompts.reloads": counted("{reload}", {
+    "claude.prompts.outcome": always(oneOf(["changed", "refused", "unavailable"]))
+  })
+}
+
+/** Held against what a run tells, in test/prompts. */
+export const documentMetrics: Readonly<Record<string, Metric>> = {
+  "claude.document.parts": counted("{part}", {
+    "claude.document.outcome": always(oneOf(["mapped", "reduced", "failed", "resumed"]))
   })
 }
 
@@ -519,5 +567,17 @@ export const logs: Readonly<Record<string, Log>> = {
       "gen_ai.output.messages": always(structured),
       "gen_ai.tool.definitions": structured
     }
+  }
+}
+
+const promptReasons = ["Unavailable", "Malformed", "UnknownVariable", "MissingPrompt", "MissingVersion", "Duplicate"]
+
+/** Of prompts that change while a program runs: no call's, and no caller's. */
+export const promptLogs: Readonly<Record<string, Log>> = {
+  "claude.prompts.changed": { severity: "Info", of: "caller", attributes: { ...logged, prompts: always(string) } },
+  "claude.prompts.refused": {
+    severity: "Warn",
+    of: "caller",
+    attributes: { ...logged, reason: always(oneOf(promptReasons)), message: always(string) }
   }
 }

@@ -31,7 +31,7 @@ describe.skipIf(!existsSync(factsFile))("the table", () => {
   const isConvention = (name: string) => /^(gen_ai|error|server|http|url|exception)\./.test(name)
 
   const spans = [...Contract.spans, ...Contract.agentSpans]
-  const metrics = { ...Contract.metrics, ...Contract.agentMetrics }
+  const metrics = { ...Contract.metrics, ...Contract.agentMetrics, ...Contract.promptMetrics }
   const rows: ReadonlyArray<readonly [where: string, Contract.Attributes]> = [
     ...spans.flatMap((span) => [
       [String(span.name), span.attributes] as const,

@@ -63,7 +63,9 @@ describe("the README", () => {
   for (
     const [title, metrics] of [
       ["Metrics", Contract.metrics],
-      ["Metrics of tools and agents", Contract.agentMetrics]
+      ["Metrics of tools and agents", Contract.agentMetrics],
+      ["Metrics of prompts", Contract.promptMetrics],
+      ["Metrics of long documents", Contract.documentMetrics]
     ] as const
   ) {
     it(`has every metric with its unit, its instrument, its buckets and its labels, and no other, in ${title}`, () => {
@@ -85,7 +87,8 @@ describe("the README", () => {
   for (
     const [title, spans] of [
       ["Spans", Contract.spans],
-      ["Spans of tools and agents", Contract.agentSpans]
+      ["Spans of tools and agents", Contract.agentSpans],
+      ["Spans of long documents", Contract.documentSpans]
     ] as const
   ) {
     it(`has every span with its kind, its parent, its attributes and its events, and no other, in ${title}`, () => {
@@ -108,20 +111,22 @@ describe("the README", () => {
     })
   }
 
-  it("has every log with its level and its attributes, and no other", () => {
-    const told = rowsOf("Logs").map(([name, ...cells]) => [quoted(name!)[0]!, cells] as const)
-    assert.sameMembers(told.map(([name]) => name), Object.keys(Contract.logs))
-    for (const [name, [level = "", attributes = ""]] of told) {
-      const row = Contract.logs[name]!
-      assert.sameMembers([...new Set(level.match(/Debug|Info|Warn/g))], [row.severity].flat(), name)
-      if (row.optIn) continue
-      assert.sameMembers(
-        [...quoted(attributes)],
-        required(row.attributes).filter((of) => of !== "effect.fiberId"),
-        name
-      )
-    }
-  })
+  for (const [title, logs] of [["Logs", Contract.logs], ["Logs of prompts", Contract.promptLogs]] as const) {
+    it(`has every log with its level and its attributes, and no other, in ${title}`, () => {
+      const told = rowsOf(title).map(([name, ...cells]) => [quoted(name!)[0]!, cells] as const)
+      assert.sameMembers(told.map(([name]) => name), Object.keys(logs))
+      for (const [name, [level = "", attributes = ""]] of told) {
+        const row = logs[name]!
+        assert.sameMembers([...new Set(level.match(/Debug|Info|Warn/g))], [row.severity].flat(), name)
+        if (row.optIn) continue
+        assert.sameMembers(
+          [...quoted(attributes)],
+          required(row.attributes).filter((of) => of !== "effect.fiberId"),
+          name
+        )
+      }
+    })
+  }
 
   it("asks Prometheus for metrics, labels and values that there are", () => {
     const queries = Array.from(page.matchAll(/```promql\n([^`]*)```/g), ([, query = ""]) => query)
@@ -155,7 +160,10 @@ describe("the README", () => {
           const row = rows.find(([of]) => of.replaceAll(".", "_") === label)?.[1]
           assert.isDefined(row, `${name}: ${label}`)
           for (const value of values.split("|")) {
-            const admits = row?.oneOf instanceof RegExp ? row.oneOf.test(value) : row?.oneOf?.includes(value)
+            // What is no closed list may be anything.
+            const admits = row?.oneOf instanceof RegExp
+              ? row.oneOf.test(value)
+              : row?.oneOf === undefined || row.oneOf.includes(value)
             assert.isTrue(admits, `${name}: ${label}=${value}`)
           }
         }

@@ -104,7 +104,12 @@ const marked = {
 const writesCache = { input_tokens: 10, cache_creation_input_tokens: 300, output_tokens: 5 }
 
 export const scenarios: ReadonlyArray<Scenario> = [
-  { name: "a stream", answers: [reply({ pace: "4 millis" })], run: Stream.runDrain(stream), calls: [success] },
+  {
+    name: "a stream",
+    answers: [reply({ pace: "4 millis" })],
+    run: Stream.runDrain(stream).pipe(Claude.withPolicy({ prompt: { name: "reply", version: "2" } })),
+    calls: [success]
+  },
   {
     name: "a message with a cache and thinking",
     answers: [Answer.thinking(secrets.thought, secrets.reply, {
@@ -136,7 +141,9 @@ export const scenarios: ReadonlyArray<Scenario> = [
   {
     name: "a token count that fails",
     counts: [Answer.error(404)],
-    run: Claude.countTokens(ask).pipe(Claude.withPolicy({ tenant: "acme", tags: { feature: "search" } })),
+    run: Claude.countTokens(ask).pipe(
+      Claude.withPolicy({ tenant: "acme", tags: { feature: "search" }, prompt: { name: "reply", version: "1" } })
+    ),
     calls: [failed("not_found_error")]
   },
   {
@@ -149,7 +156,7 @@ export const scenarios: ReadonlyArray<Scenario> = [
     name: "too many failures",
     answers: [Answer.error(529), Answer.error(529)],
     options: { retry: RetryPolicy.make({ times: 1, initial: "10 millis" }) },
-    run: message,
+    run: message.pipe(Claude.withPolicy({ prompt: { name: "reply", version: "2" } })),
     calls: [{ ...failed("overloaded_error"), attempts: 2, waits: ["backoff"] }]
   },
   { name: "a bad request", answers: [Answer.error(400)], run: message, calls: [failed("invalid_request_error")] },
