@@ -7,7 +7,10 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^effect-claude$/, replacement: src("index.ts") },
-      { find: /^effect-claude\/(ai|documents|files|guards|prompts|redis|telemetry|testing)$/, replacement: src("$1/index.ts") },
+      {
+        find: /^effect-claude\/(ai|documents|files|guards|prompts|redis|telemetry|testing)$/,
+        replacement: src("$1/index.ts")
+      },
       { find: "effect-claude/cache-store", replacement: src("cache/PersistedCacheStore.ts") },
       { find: "effect-claude/opentelemetry", replacement: src("telemetry/OpenTelemetry.ts") },
       { find: /^effect-claude\/(Claude|ClaudeError)$/, replacement: src("$1.ts") }

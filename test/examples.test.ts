@@ -277,6 +277,30 @@ describe.concurrent("examples", () => {
       expect(stdout).toMatch(/^done: 1 turns in the last run, \$0\.\d+$/m)
     }))
 
+  it.live("mcp finds a server's tools and uses them, and is asked over MCP itself", () =>
+    Effect.map(output("53-mcp.ts"), (stdout) => {
+      expect(stdout).toContain("Everything Reference Server has 12 tools:\n  echo, ")
+      expect(stdout).toMatch(/^ {2}get-structured-content success: \{"temperature":73,/m)
+      expect(stdout).toContain(
+        "  get-sum success: The sum of 73 and -36 is 37.\nYes: Los Angeles is 37 degrees warmer.\n"
+      )
+      expect(stdout).toMatch(/^weather offers ask_forecaster: .*\nNo\. It is cloudy in New York, and dry\.$/m)
+    }))
+
+  it.live("files go together as they fit, and what cannot be sent is told before", () =>
+    Effect.map(output("56-files.ts"), (stdout) => {
+      expect(stdout.match(/^A (white pixel|short text)\.$/gm)).toHaveLength(5)
+      expect(stdout).toContain("! \"photo.jpg\" is no JPEG, PNG, GIF or WebP image, but an HTML page. Convert it.")
+    }))
+
+  it.live("guards hide, restore, refuse and redact", () =>
+    Effect.map(output("57-guards.ts"), (stdout) => {
+      expect(stdout).toMatch(/^sent +I am Jo \(\[EMAIL_1\], \[PHONE_1\]\)/m)
+      expect(stdout).toMatch(/^answered .*jo@example\.com/m)
+      expect(stdout).toMatch(/^refused +The guard "no confidential mail" refused the request/m)
+      expect(stdout).toMatch(/^streamed +Paid by card \[CARD\], thank you!$/m)
+    }))
+
   it.live("prompts-ab splits by customer, follows the file, and is not misled by one that is wrong", () =>
     Effect.map(output("54-prompts-ab.ts"), (stdout) => {
       const shares = [...stdout.matchAll(/^(\d) of 6 by version 2$/gm)].map(([, share]) => share)
@@ -501,8 +525,11 @@ describe("README", () => {
       "examples/50-structured-output.ts": ["object", "object-stream"],
       "examples/51-effect-ai.ts": ["effect-ai"],
       "examples/52-agent-with-tools.ts": ["agent"],
+      "examples/53-mcp.ts": ["mcp"],
       "examples/54-prompts-ab.ts": ["prompts"],
       "examples/55-long-document.ts": ["long-document"],
+      "examples/56-files.ts": ["files"],
+      "examples/57-guards.ts": ["guards", "guards-layer"],
       "examples/60-limits.ts": ["limits"],
       "examples/61-budget.ts": ["budget", "usage", "pricing"],
       "examples/62-fallback.ts": ["fallback"],
@@ -511,7 +538,9 @@ describe("README", () => {
       "test/redis/readme.test.ts": ["shared"]
     }
     for (const [path, names] of Object.entries(regions)) {
-      for (const name of names) expect(regionOf(fromRoot(path), name), `${path}#${name}`).toMatch(/(?:Claude|Agent)\./)
+      for (const name of names) {
+        expect(regionOf(fromRoot(path), name), `${path}#${name}`).toMatch(/(?:Claude|Agent|Guard)\./)
+      }
     }
   })
 })

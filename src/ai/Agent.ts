@@ -3,21 +3,25 @@
  *
  * It runs on any `LanguageModel`. `run` answers what it came to, `stream` tells each step as it happens; both go on from
  * a transcript as from a prompt. A failing tool is told to the model and fails no run; a call of the model that fails
- * does. The surprise: a tool with `needsApproval` ends the run unless `approve` answers for it; see `answer`.
+ * does, with the transcript up to there. The surprise: a tool with `needsApproval` ends the run unless `approve` answers
+ * for it; see `answer`.
  */
-import type * as AiError from "effect/ai/AiError"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
+import type * as AgentAnswer from "./AgentAnswer.ts"
 import * as AgentLimits from "./AgentLimits.ts"
 import * as AgentRun from "./AgentRun.ts"
 import * as AgentSpan from "./AgentSpan.ts"
 import type * as AgentStep from "./AgentStep.ts"
-import * as AgentToolOptions from "./AgentToolOptions.ts"
+import * as AgentToolCall from "./AgentToolCall.ts"
+import type { Told } from "./AgentTools.ts"
 import * as AgentTranscript from "./AgentTranscript.ts"
 import type { AnyToolkit } from "./TracedToolkit.ts"
 
@@ -31,19 +35,23 @@ export { ToolFailure } from "./AgentToolFailure.ts"
 /** @category models @since 0.2.0 */
 export interface Agent<out E = never, out R = never> {
   readonly name: string
-  /** Runs it to its end. A transcript whose approvals were answered goes on from there. */
+  /**
+   * Runs it to its end. A transcript whose approvals were answered goes on from there; where the model fails, so does
+   * that of the error. Who wants to go on after a crash keeps the transcripts of `stream`.
+   */
   readonly run: (
     input: Prompt.RawInput,
     options?: RunOptions
-  ) => Effect.Effect<AgentStep.Result, AiError.AiError | E, LanguageModel.LanguageModel | R>
+  ) => Effect.Effect<AgentStep.Result, AgentStep.AgentError | E, LanguageModel.LanguageModel | R>
   /**
    * Runs it and tells each step, the last of which is `Finished`. Who reads slowly slows it down: it is at most 16 steps
-   * ahead. Interrupting the stream interrupts the model's call and the tools.
+   * ahead, and starts no tool before the step after `ToolsCalled` is asked for. To stop reading interrupts the model's
+   * call and the tools; the last transcript that was told can be run again.
    */
   readonly stream: (
     input: Prompt.RawInput,
     options?: RunOptions
-  ) => Stream.Stream<AgentStep.Step, AiError.AiError | E, LanguageModel.LanguageModel | R>
+  ) => Stream.Stream<AgentStep.Step, AgentStep.AgentError | E, LanguageModel.LanguageModel | R>
 }
 
 /** The answer to a request for approval. @category models @since 0.2.0 */
@@ -57,10 +65,10 @@ export type Approval = AgentTranscript.Approval
 export type Limits = AgentLimits.Limits
 
 /** @category options @since 0.2.0 */
-export type ToolOptions = AgentToolOptions.ToolOptions
+export type ToolOptions = AgentToolCall.ToolOptions
 
 /** @category options @since 0.2.0 */
-export type ToolsOptions<Name extends string = string> = AgentToolOptions.ToolsOptions<Name>
+export type ToolsOptions<Name extends string = string> = AgentToolCall.ToolsOptions<Name>
 
 /** @category options @since 0.2.0 */
 export interface Options<in out Tools extends Record<string, Tool.Any>, out E = never, out R = never, out RA = never> {
@@ -70,10 +78,28 @@ export interface Options<in out Tools extends Record<string, Tool.Any>, out E = 
   /** The system message of each call. It is not in the transcript, so a transcript may go on with other instructions. */
   readonly instructions?: string | Prompt.SystemMessage | undefined
   readonly limits?: Limits | undefined
-  readonly tools?: ToolsOptions<Extract<keyof NoInfer<Tools>, string>> | undefined
-  /** Answers for tools that need an approval. @default the run ends with reason "approval" */
+  readonly tools?: ToolsOptions<ToolName<NoInfer<Tools>>> | undefined
+  /**
+   * Which tools the model may call or has to. One that it has to holds until a tool has answered, or the run would never
+   * end; a function says it for each turn, as `({ turn }) => turn === 8 ? "none" : "auto"` has the eighth end in words.
+   *
+   * @default "auto"
+   */
+  readonly toolChoice?: ToolChoice<ToolName<NoInfer<Tools>>> | undefined
+  /**
+   * Answers for tools that need an approval, all of a turn at once; where it dies, they wait.
+   *
+   * @default the run ends with reason "approval"
+   */
   readonly approve?: ((request: AgentStep.ApprovalRequest) => Effect.Effect<boolean | Approval, never, RA>) | undefined
 }
+
+/** Which tools may be called in a turn; the transcript is what the model is asked with. @category options @since 0.2.0 */
+export type ToolChoice<Name extends string = string> =
+  | LanguageModel.ToolChoice<Name>
+  | ((turn: { readonly turn: number; readonly transcript: Prompt.Prompt }) => LanguageModel.ToolChoice<Name>)
+
+type ToolName<Tools> = Extract<keyof Tools, string>
 
 /** @category options @since 0.2.0 */
 export interface RunOptions {
@@ -90,9 +116,6 @@ export type ToolServices<Tools extends Record<string, Tool.Any>> =
 // make
 // -----------------------------------------------------------------------------
 
-/** How many steps are told ahead of who reads them. */
-const AHEAD = 16
-
 /**
  * An agent over the tools of a toolkit. Options that cannot be meant throw a `RangeError`.
  *
@@ -103,7 +126,7 @@ export const make = <Tools extends Record<string, Tool.Any>, E = never, R = neve
   options: Options<Tools, E, R, RA>
 ): Agent<E, R | RA | ToolServices<Tools>> => {
   // The agent needs what answering for an approval needs.
-  const tools = AgentToolOptions.check(options.tools, options.approve as AgentToolOptions.Settings["approve"])
+  const tools = AgentToolCall.check(options.tools, options.approve as AgentToolCall.Settings["approve"])
   AgentLimits.check(options.limits)
   const { instructions, name, toolkit } = options
   const system = instructions === undefined
@@ -112,9 +135,9 @@ export const make = <Tools extends Record<string, Tool.Any>, E = never, R = neve
 
   const start = (input: Prompt.RawInput, run: RunOptions | undefined) => {
     const limits = AgentLimits.check(options.limits, run?.limits)
-    return (told: AgentRun.Told) =>
-      Effect.suspend(() => {
-        const bill = new AgentLimits.Bill()
+    return (told: Told) =>
+      Effect.gen(function*() {
+        const bill = new AgentLimits.Bill(limits, yield* AgentLimits.Current)
         const whole = Effect.gen(function*() {
           const model = yield* LanguageModel.LanguageModel
           const handled = Effect.isEffect(toolkit) ? yield* toolkit : toolkit
@@ -123,38 +146,70 @@ export const make = <Tools extends Record<string, Tool.Any>, E = never, R = neve
             // Of its tools it knows names and schemas; their services are in what the agent needs.
             toolkit: handled as unknown as AnyToolkit,
             instructions: system,
+            toolChoice: options.toolChoice as AgentAnswer.ToolChoice | undefined,
             tools,
-            limits,
+            time: limits.time,
             bill,
             told
           }, input)
         })
-        return AgentSpan.within(name, bill, whole)
+        return yield* AgentSpan.within(name, bill, Effect.provideService(whole, AgentLimits.Current, bill))
       }) as Effect.Effect<
         AgentStep.Result,
-        AiError.AiError | E,
+        AgentStep.AgentError | E,
         LanguageModel.LanguageModel | R | RA | ToolServices<Tools>
       >
   }
 
   return {
     name,
-    run: (input, run) => start(input, run)({ emit: () => Effect.void, offer: () => {} }),
-    stream: (input, run) => {
-      const started = start(input, run)
-      return Stream.callback<AgentStep.Step, AiError.AiError | E, Effect.Services<ReturnType<typeof started>>>(
-        (queue) =>
-          Effect.andThen(
-            started({
-              emit: (steps) => Queue.offerAll(queue, steps),
-              offer: (step) => void Queue.offerUnsafe(queue, step)
-            }),
-            Queue.end(queue)
-          ),
-        { bufferSize: AHEAD }
-      )
-    }
+    run: (input, run) => start(input, run)(nobody),
+    stream: (input, run) => streamed(start(input, run))
   }
+}
+
+// -----------------------------------------------------------------------------
+// steps
+// -----------------------------------------------------------------------------
+
+/** How many steps are told ahead of who reads them. */
+const AHEAD = 16
+
+const nobody: Told = { isLive: false, emit: () => Effect.void, handOver: () => Effect.void, offer: () => {} }
+
+interface Delivery {
+  readonly step: AgentStep.Step
+  /** Opened when the step after it is asked for. */
+  readonly isRead?: Latch.Latch
+}
+
+/** What is told, as it is taken. */
+const streamed = <E, R>(run: (told: Told) => Effect.Effect<unknown, E, R>): Stream.Stream<AgentStep.Step, E, R> => {
+  const deliveries = Stream.callback<Delivery, E, R>((queue) =>
+    Effect.andThen(
+      run({
+        isLive: true,
+        emit: (steps) => Effect.suspend(() => Queue.offerAll(queue, steps().map((step) => ({ step })))),
+        handOver: (step) =>
+          Effect.suspend(() => {
+            const isRead = Latch.makeUnsafe()
+            return Effect.andThen(Queue.offer(queue, { step: step(), isRead }), isRead.await)
+          }),
+        offer: (step) => void Queue.offerUnsafe(queue, { step })
+      }),
+      Queue.end(queue)
+    ), { bufferSize: AHEAD })
+  return Stream.transformPull(deliveries, (pull) =>
+    Effect.sync(() => {
+      let read: ReadonlyArray<Delivery> = []
+      return Effect.suspend(() => {
+        for (const { isRead } of read) isRead?.openUnsafe()
+        return Effect.map(pull, (all) => {
+          read = all
+          return Arr.map(all, ({ step }) => step)
+        })
+      })
+    }))
 }
 
 // -----------------------------------------------------------------------------

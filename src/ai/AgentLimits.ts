@@ -1,10 +1,12 @@
 /**
  * How much a run may take, and what it has taken so far.
  *
- * Limits are looked at between turns, the time at every moment. The surprise: a turn whose cost nobody tells reaches
- * the limit on cost, since what it was is not known.
+ * Each run has them anew. They are looked at between turns, the time at every moment. What an agent takes that a tool
+ * runs is taken from the agent of that tool too. The surprise: a turn whose cost nobody tells reaches the limit on cost,
+ * since what it was is not known.
  */
 import type * as Response from "effect/ai/Response"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import type * as AgentStep from "./AgentStep.ts"
 import type { FinishInfo } from "./Options.ts"
@@ -17,11 +19,11 @@ import type { FinishInfo } from "./Options.ts"
 export interface Limits {
   /** How often the model is asked. @default 16 */
   readonly turns?: number | undefined
-  /** Input and output tokens of all turns, cached ones included. @default no limit */
+  /** Input and output tokens of all answers, cached ones and those of agents below included. @default no limit */
   readonly tokens?: number | undefined
-  /** In USD, by the cost that our models tell. @default no limit */
+  /** In USD, by the cost that our models tell, of agents below too. @default no limit */
   readonly cost?: number | undefined
-  /** From the start of the run, waiting for a slow consumer included. @default no limit */
+  /** From the start of the run, waiting for a slow consumer and a slow tool to let go included. @default no limit */
   readonly time?: Duration.Input | undefined
 }
 
@@ -58,7 +60,9 @@ export const millis = (field: string, input: Duration.Input): number => {
     : refuse(field, input, "a time longer than nothing")
 }
 
-const positive = (field: string, value: number): number => value > 0 ? value : refuse(field, value, "a number above 0")
+/** @internal */
+export const positive = (field: string, value: number): number =>
+  value > 0 ? value : refuse(field, value, "a number above 0")
 
 const refuse = (field: string, value: unknown, expected: string): never => {
   throw new RangeError(`Agent.make: ${field} is ${String(value)}; expected ${expected}.`)
@@ -70,17 +74,29 @@ const refuse = (field: string, value: unknown, expected: string): never => {
 
 const nothing: AgentStep.Usage = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0 }
 
-/** What the turns of a run have come to. @internal */
+/** What a run has come to, with the runs of agents below it. @internal */
 export class Bill {
   turns = 0
   usage = nothing
   /** A sum with an unknown cost is unknown. */
   cost: number | undefined = 0
+  private readonly limits: Checked
+  private readonly above: Bill | undefined
+
+  constructor(limits: Checked, above: Bill | undefined) {
+    this.limits = limits
+    this.above = above
+  }
 
   /** Adds a turn, as its last part tells it: nothing where there was none. */
   add(finish: Response.FinishPart | undefined): Pick<AgentStep.TurnFinished, "usage" | "cost"> {
     const usage = finish === undefined ? nothing : usageOf(finish.usage)
     const cost = finish === undefined ? undefined : costOf(finish)
+    this.take(usage, cost)
+    return { usage, cost }
+  }
+
+  private take(usage: AgentStep.Usage, cost: number | undefined): void {
     const sum = this.usage
     this.usage = {
       inputTokens: sum.inputTokens + usage.inputTokens,
@@ -89,16 +105,26 @@ export class Bill {
       cacheWriteTokens: sum.cacheWriteTokens + usage.cacheWriteTokens
     }
     this.cost = this.cost === undefined || cost === undefined ? undefined : this.cost + cost
-    return { usage, cost }
+    this.above?.take(usage, cost)
   }
 
   /** The limit that leaves no room for another turn. */
-  reached(limits: Checked): AgentStep.Reason | undefined {
-    if (limits.cost !== Infinity && (this.cost === undefined || this.cost >= limits.cost)) return "cost-limit"
-    if (this.usage.inputTokens + this.usage.outputTokens >= limits.tokens) return "token-limit"
-    return this.turns >= limits.turns ? "turn-limit" : undefined
+  reached(): AgentStep.Reason | undefined {
+    return this.spent() ?? (this.turns >= this.limits.turns ? "turn-limit" : undefined)
+  }
+
+  private spent(): AgentStep.Reason | undefined {
+    const { cost, tokens } = this.limits
+    if (cost !== Infinity && (this.cost === undefined || this.cost >= cost)) return "cost-limit"
+    if (this.usage.inputTokens + this.usage.outputTokens >= tokens) return "token-limit"
+    return this.above?.spent()
   }
 }
+
+/** The bill of the run that a tool is part of. @internal */
+export const Current = Context.Reference<Bill | undefined>("effect-claude/ai/AgentLimits/Current", {
+  defaultValue: () => undefined
+})
 
 const usageOf = ({ inputTokens, outputTokens }: Response.Usage): AgentStep.Usage => ({
   inputTokens: inputTokens.total ?? 0,

@@ -1,7 +1,7 @@
 /**
  * The span of a run, `invoke_agent {name}`, and its duration as a metric.
  *
- * It has the tokens of all turns and how the run ended. What a turn cost is told by its call alone, or who adds up what
+ * It has the tokens of all turns, those of agents below it too, and how the run ended. What a turn cost is told by its call alone, or who adds up what
  * spans say would count it twice.
  */
 import * as AiError from "effect/ai/AiError"

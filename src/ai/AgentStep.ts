@@ -1,40 +1,33 @@
 /**
  * What an agent tells while it runs, and what it comes to.
  *
- * Every call of a tool ends in one `ToolFinished` or one `ApprovalNeeded`, whatever became of it. The surprise: a
- * `TurnFinished` comes after the tools of its turn, with a transcript that can be kept and gone on with.
+ * Each step that changes the transcript carries it: whatever happens next, a run of it goes on from there, and no tool
+ * runs twice. Every call of a tool of the toolkit ends in one `ToolFinished` or one `ApprovalNeeded`, whatever became
+ * of it.
  */
+import type * as AiError from "effect/ai/AiError"
 import type * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
 import type * as Duration from "effect/Duration"
+import type * as Redacted from "effect/Redacted"
 
 // -----------------------------------------------------------------------------
-// models
+// steps
 // -----------------------------------------------------------------------------
 
 /** One thing that happened in a run. @category models @since 0.2.0 */
 export type Step =
-  | Resumed
   | TextDelta
   | ReasoningDelta
+  | ServerToolStarted
+  | ServerToolFinished
+  | ToolsCalled
   | ToolStarted
   | ToolProgress
   | ToolFinished
   | ApprovalNeeded
   | TurnFinished
   | Finished
-
-/**
- * What the transcript was left with is settled: calls that were cut off, and approvals.
- *
- * @category models
- * @since 0.2.0
- */
-export interface Resumed {
-  readonly _tag: "Resumed"
-  /** In place of what the run was given: what was approved has run, and does not run again from here. */
-  readonly transcript: Prompt.Prompt
-}
 
 /** Text that has come. @category models @since 0.2.0 */
 export interface TextDelta {
@@ -50,14 +43,48 @@ export interface ReasoningDelta {
   readonly text: string
 }
 
-/** A tool is about to run. @category models @since 0.2.0 */
-export interface ToolStarted {
-  readonly _tag: "ToolStarted"
-  readonly turn: number
+/** A call of a tool, as the model made it. @category models @since 0.2.0 */
+export interface ToolCall {
   readonly toolCallId: string
   readonly name: string
   /** As the model gave them, before they are decoded. */
   readonly params: unknown
+}
+
+/** The API runs a tool of its own, as a search of the web. @category models @since 0.2.0 */
+export interface ServerToolStarted extends ToolCall {
+  readonly _tag: "ServerToolStarted"
+  readonly turn: number
+}
+
+/** A tool of the API's own has answered, maybe in a later turn than it was called. @category models @since 0.2.0 */
+export interface ServerToolFinished {
+  readonly _tag: "ServerToolFinished"
+  readonly turn: number
+  readonly toolCallId: string
+  readonly name: string
+  readonly isFailure: boolean
+  readonly result: unknown
+}
+
+/**
+ * The model has called tools, or calls of an earlier run were approved (in turn 0). None of them runs before the step
+ * after this one is asked for: who has kept the transcript by then never runs a tool twice.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface ToolsCalled {
+  readonly _tag: "ToolsCalled"
+  readonly turn: number
+  readonly calls: ReadonlyArray<ToolCall>
+  readonly transcript: Prompt.Prompt
+}
+
+/** A tool is about to run. @category models @since 0.2.0 */
+export interface ToolStarted extends ToolCall {
+  readonly _tag: "ToolStarted"
+  readonly turn: number
 }
 
 /** What a tool tells on the way; what nobody has room for is left out. @category models @since 0.2.0 */
@@ -87,18 +114,16 @@ export interface ToolFinished {
   readonly outcome: ToolOutcome
   /** What the model is told. */
   readonly result: unknown
+  /** What it failed with, a defect too, for this process: it may hold anything. */
+  readonly error?: Redacted.Redacted<unknown> | undefined
   /** From its first attempt to its last; nothing where it did not run. */
   readonly duration: Duration.Duration
   readonly attempts: number
+  readonly transcript: Prompt.Prompt
 }
 
 /** A call that waits for an approval. @category models @since 0.2.0 */
-export interface ApprovalRequest {
-  readonly toolCallId: string
-  readonly name: string
-  /** As the model gave them, before they are decoded. */
-  readonly params: unknown
-}
+export type ApprovalRequest = ToolCall
 
 /**
  * The run will end, when its other calls are over, and wait for an approval: `Agent.answer` gives it.
@@ -109,6 +134,7 @@ export interface ApprovalRequest {
 export interface ApprovalNeeded extends ApprovalRequest {
   readonly _tag: "ApprovalNeeded"
   readonly turn: number
+  readonly transcript: Prompt.Prompt
 }
 
 /** Tokens of a turn or a run; input counts cached ones in. @category models @since 0.2.0 */
@@ -124,12 +150,21 @@ export interface TurnFinished {
   readonly _tag: "TurnFinished"
   readonly turn: number
   readonly finishReason: Response.FinishReason
+  /** Of the model's answer. */
   readonly usage: Usage
-  /** In USD; undefined where nobody tells it. */
+  /** In USD, all attempts at the answer included; undefined where nobody tells it. */
   readonly cost: number | undefined
-  /** All up to here. */
   readonly transcript: Prompt.Prompt
 }
+
+/** The run is over. @category models @since 0.2.0 */
+export interface Finished extends Result {
+  readonly _tag: "Finished"
+}
+
+// -----------------------------------------------------------------------------
+// results
+// -----------------------------------------------------------------------------
 
 /**
  * Why a run is over: the model is done; a call waits for an approval; a limit is reached; the model refused; or its
@@ -151,11 +186,12 @@ export type Reason =
 /** What a run has come to. @category models @since 0.2.0 */
 export interface Result {
   readonly reason: Reason
-  /** The text of the last turn. */
+  /** The text of the last turn, with that of the turns that were paused before it. */
   readonly text: string
   readonly turns: number
+  /** Of all turns, and of the agents that its tools have run. */
   readonly usage: Usage
-  /** In USD; undefined where the cost of a turn is not known. */
+  /** In USD, of the same; undefined where a part of it is not known. */
   readonly cost: number | undefined
   /** All that was said but the instructions; every call has a result, or waits for an approval. */
   readonly transcript: Prompt.Prompt
@@ -163,7 +199,13 @@ export interface Result {
   readonly pending: ReadonlyArray<ApprovalRequest>
 }
 
-/** The run is over. @category models @since 0.2.0 */
-export interface Finished extends Result {
-  readonly _tag: "Finished"
+/**
+ * The model's failure, with all that was said before it: run the transcript to try again from there. It stays in this
+ * process, as `claudeError` does.
+ *
+ * @category errors
+ * @since 0.2.0
+ */
+export interface AgentError extends AiError.AiError {
+  readonly transcript: Prompt.Prompt
 }

@@ -1,41 +1,107 @@
 /**
- * One call of a tool: its attempts, each in its own span and its own time, and how it ended.
+ * One call of a tool: how long and how often it may be tried, its attempts, each in its own span, and how it ended.
  *
- * It never fails, whatever its tool does.
+ * It never fails, whatever its tool does. The surprise: a tool that is out of time is interrupted and waited for, so one
+ * that cannot be interrupted holds the run until it lets go.
  */
 import type * as Prompt from "effect/ai/Prompt"
+import * as Toolkit from "effect/ai/Toolkit"
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import type * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
+import * as AgentLimits from "./AgentLimits.ts"
 import type * as AgentStep from "./AgentStep.ts"
 import * as ToolFailure from "./AgentToolFailure.ts"
-import type { Settings } from "./AgentToolOptions.ts"
 import type * as AgentTranscript from "./AgentTranscript.ts"
 import * as TracedToolkit from "./TracedToolkit.ts"
+
+// -----------------------------------------------------------------------------
+// options
+// -----------------------------------------------------------------------------
+
+/** How a tool is run. @category options @since 0.2.0 */
+export interface ToolOptions {
+  /**
+   * How long an attempt may take; `Infinity` for ever. Then it is interrupted, and waited for until it has let go.
+   *
+   * @default "1 minute"
+   */
+  readonly timeout?: Duration.Input | undefined
+  /** When an attempt that failed or timed out is followed by another. @default never */
+  readonly retry?: Schedule.Schedule<unknown, ToolFailure.ToolFailure> | undefined
+  /**
+   * How many characters a result may have as the model reads it, images aside. A longer one would stay in the transcript
+   * for good, so the model is told that it is too long in its place.
+   *
+   * @default 400 000, about a hundred thousand tokens
+   */
+  readonly resultLimit?: number | undefined
+}
+
+/** How tools are run: all of them, and otherwise one of them in `each`. @category options @since 0.2.0 */
+export interface ToolsOptions<Name extends string = string> extends ToolOptions {
+  /** How many run at once. @default 8 */
+  readonly concurrency?: number | undefined
+  /** What is otherwise for one of them. */
+  readonly each?: { readonly [K in Name]?: ToolOptions | undefined } | undefined
+}
+
+/** @internal */
+export interface Settings {
+  readonly concurrency: number
+  readonly of: (name: string) => Checked
+  readonly approve:
+    | ((request: AgentStep.ApprovalRequest) => Effect.Effect<boolean | AgentTranscript.Approval>)
+    | undefined
+}
+
+interface Checked {
+  /** In milliseconds. */
+  readonly timeout: number
+  readonly retry: ToolOptions["retry"]
+  readonly resultLimit: number
+}
+
+const defaults: Checked = { timeout: 60_000, retry: undefined, resultLimit: 400_000 }
+
+/** @internal */
+export const check = (options: ToolsOptions = {}, approve: Settings["approve"]): Settings => {
+  const others = checked("tools", options, defaults)
+  const each = new Map(
+    Object.entries<ToolOptions | undefined>(options.each ?? {}).map(([name, own]) => [
+      name,
+      checked(`tools.each.${name}`, own ?? {}, others)
+    ])
+  )
+  return {
+    concurrency: AgentLimits.whole("tools.concurrency", options.concurrency ?? 8),
+    of: (name) => each.get(name) ?? others,
+    approve
+  }
+}
+
+const checked = (field: string, { resultLimit, retry, timeout }: ToolOptions, others: Checked): Checked => ({
+  timeout: timeout === undefined ? others.timeout : AgentLimits.millis(`${field}.timeout`, timeout),
+  retry: retry ?? others.retry,
+  resultLimit: resultLimit === undefined
+    ? others.resultLimit
+    : AgentLimits.positive(`${field}.resultLimit`, resultLimit)
+})
 
 // -----------------------------------------------------------------------------
 // models
 // -----------------------------------------------------------------------------
 
-/** Where a turn stands, and where what happens is told. @internal */
-export interface Turn {
-  readonly number: number
-  /** What was said, for who decides whether a call needs an approval. */
-  readonly messages: ReadonlyArray<Prompt.Message>
-  /** When the run has to be over, by the clock. */
-  readonly deadline: number
-  /** Tells a step, and waits until there is room for it. */
-  readonly emit: (step: AgentStep.Step) => Effect.Effect<void>
-  /** Tells a step if there is room for it. */
-  readonly offer: (step: AgentStep.Step) => void
-}
-
 /** How a call ended. @internal */
 export interface Ended {
   readonly outcome: AgentStep.ToolOutcome
   readonly result: unknown
-  readonly modelOutput?: Prompt.ToolResultPart["modelOutput"]
+  readonly modelOutput?: Prompt.ToolResultPart["modelOutput"] | undefined
+  readonly error?: Redacted.Redacted<unknown> | undefined
   readonly duration: number
   readonly attempts: number
 }
@@ -48,6 +114,9 @@ export const notRun = (outcome: AgentStep.ToolOutcome, result: unknown): Ended =
   attempts: 0
 })
 
+/** Takes what a tool has on the way. @internal */
+export type Progress = (result: unknown) => void
+
 // -----------------------------------------------------------------------------
 // running
 // -----------------------------------------------------------------------------
@@ -56,8 +125,8 @@ export const notRun = (outcome: AgentStep.ToolOutcome, result: unknown): Ended =
 export const run = (
   settings: Settings,
   toolkit: TracedToolkit.AnyToolkit,
-  call: AgentTranscript.Call,
-  turn: Turn,
+  call: AgentStep.ToolCall,
+  progress: Progress,
   clock: Clock.Clock
 ): Effect.Effect<Ended> =>
   Effect.suspend(() => {
@@ -65,7 +134,7 @@ export const run = (
     if (tool === undefined) {
       return Effect.succeed(notRun("failed", ToolFailure.unknownTool(call.name, Object.keys(toolkit.tools))))
     }
-    const { retry, timeout } = settings.of(call.name)
+    const { resultLimit, retry, timeout } = settings.of(call.name)
     const start = clock.currentTimeMillisUnsafe()
     let attempts = 0
     const attempt = Effect.suspend(() => {
@@ -74,7 +143,7 @@ export const run = (
         toolkit,
         { name: call.name, params: call.params, id: call.toolCallId },
         (results) => {
-          const last = lastOf(results, call, turn)
+          const last = lastOf(results, call.name, progress)
           return timeout === Infinity ? last : Effect.timeoutOrElse(last, {
             duration: timeout,
             orElse: () =>
@@ -94,37 +163,68 @@ export const run = (
     const retried = retry === undefined
       ? attempt
       : Effect.retry(attempt, { schedule: retry, while: (failure: ToolFailure.ToolFailure) => failure.isRetryable })
+    const over = (outcome: AgentStep.ToolOutcome, ended: Pick<Ended, "result" | "modelOutput" | "error">): Ended => ({
+      outcome,
+      ...ended,
+      ...unreadable(ended, resultLimit),
+      duration: clock.currentTimeMillisUnsafe() - start,
+      attempts
+    })
     return Effect.match(retried, {
-      onFailure: (failure): Ended => ({
-        outcome: failure.kind === "timed-out" ? "timed-out" : "failed",
-        result: failure.result,
-        duration: clock.currentTimeMillisUnsafe() - start,
-        attempts
-      }),
-      onSuccess: (result): Ended => ({
-        outcome: "success",
-        result: result.encodedResult,
-        ...(result.modelOutput === undefined ? undefined : { modelOutput: result.modelOutput }),
-        duration: clock.currentTimeMillisUnsafe() - start,
-        attempts
-      })
+      onFailure: ({ error, kind, result }) =>
+        over(kind === "timed-out" ? "timed-out" : "failed", { result, error: Redacted.make(error) }),
+      onSuccess: ({ encodedResult, modelOutput }) => over("success", { result: encodedResult, modelOutput })
     })
   })
+
+/** What takes the place of an answer that cannot be sent. */
+const unreadable = (
+  { modelOutput, result }: Pick<Ended, "result" | "modelOutput">,
+  limit: number
+): Pick<Ended, "outcome" | "result" | "modelOutput"> | undefined => {
+  const length = lengthOf(modelOutput ?? result)
+  if (length <= limit) return undefined
+  return {
+    outcome: "failed",
+    result: Number.isNaN(length) ? ToolFailure.notJson : ToolFailure.tooLong(length, limit),
+    modelOutput: undefined
+  }
+}
+
+/** As the model reads it, images and documents aside, which have limits of their own. `NaN` where it is no JSON. */
+const lengthOf = (answer: unknown): number => {
+  if (typeof answer === "string") return answer.length
+  try {
+    const text = JSON.stringify(answer, (_key, value) => isBytes(value) ? undefined : value)
+    // Of a function, say, the model is told nothing.
+    return text === undefined ? 0 : text.length
+  } catch {
+    return Number.NaN
+  }
+}
+
+const isBytes = (value: unknown): boolean =>
+  value instanceof Uint8Array || Predicate.hasProperty(value, "type") && value.type === "base64" ||
+  Predicate.hasProperty(value, "type") && value.type === "file"
+
+/** How many results a tool may have on the way that nobody has looked at. */
+const PROGRESS = 16
 
 /** The last result of a tool; those on the way to it are told. */
 const lastOf = (
   results: ReturnType<TracedToolkit.AnyToolkit["handle"]>,
-  { name, toolCallId }: AgentTranscript.Call,
-  turn: Turn
+  name: string,
+  progress: Progress
 ) =>
   Effect.suspend(() => {
     let last: ToolFailure.HandlerResult | undefined
+    const bounded = Effect.provideService(results, Toolkit.PreliminaryBuffer, PROGRESS)
     return Effect.andThen(
-      Stream.runForEachArray(Stream.unwrap(results), (read) =>
+      Stream.runForEachArray(Stream.unwrap(bounded), (read) =>
         Effect.sync(() => {
           for (const result of read) {
-            if (!result.preliminary) last = result
-            else turn.offer({ _tag: "ToolProgress", turn: turn.number, toolCallId, name, result: result.encodedResult })
+            if (result.preliminary) progress(result.encodedResult)
+            else last = result
           }
         })),
       Effect.suspend(() =>

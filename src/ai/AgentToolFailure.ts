@@ -62,6 +62,16 @@ export const interrupted = (reason: string): Told => ({ type: "execution-interru
 export const unknownTool = (name: string, known: ReadonlyArray<string>): Told =>
   failed(`There is no tool ${name}; there are ${known.join(", ") || "none"}.`)
 
+/** @internal */
+export const tooLong = (length: number, limit: number): Told =>
+  failed(`It has run, and its answer has ${length} characters where ${limit} may be read: ask it for less.`)
+
+/** @internal */
+export const notJson: Told = {
+  type: "execution-failed",
+  reason: "It has run, and its answer cannot be told: it is no JSON."
+}
+
 const failed = (reason: string): Told => ({ type: "execution-failed", reason })
 
 // -----------------------------------------------------------------------------

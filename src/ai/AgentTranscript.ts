@@ -3,7 +3,8 @@
  *
  * A transcript is a `Prompt`, and approvals are the parts that effect/ai has for them, so it goes to JSON and back by
  * Prompt's own schema. A call with neither a result nor a request for approval was cut off; nobody knows whether it
- * ran, so it is answered as interrupted and never run again.
+ * ran, so it is answered as interrupted and never run again. The surprise: what a transcript says was approved is run,
+ * so one that comes back from a client is worth no more than the client.
  */
 import * as Prompt from "effect/ai/Prompt"
 import type * as AgentStep from "./AgentStep.ts"
@@ -20,7 +21,7 @@ export interface Approval {
 }
 
 /** A call of a tool, and what is known of its approval. @internal */
-export interface Call extends AgentStep.ApprovalRequest {
+export interface Call extends AgentStep.ToolCall {
   readonly approval?: Approval | undefined
 }
 
@@ -50,15 +51,25 @@ export const open = ({ content }: Prompt.Prompt): Opened => {
     }
     if (message.role !== "assistant" && message.role !== "tool") continue
     for (const part of message.content) {
-      if (part.type === "tool-call" && !part.providerExecuted) {
-        calls.set(part.id, { toolCallId: part.id, name: part.name, params: part.params })
+      switch (part.type) {
+        case "tool-call":
+          if (part.providerExecuted) break
+          calls.set(part.id, callOf(part))
+          // A call that has the id of another is not approved by what that one was.
+          approvals.delete(part.id)
+          for (const [approvalId, id] of requests) if (id === part.id) requests.delete(approvalId)
+          break
+        case "tool-approval-request":
+          requests.set(part.approvalId, part.toolCallId)
+          break
+        case "tool-approval-response": {
+          const id = requests.get(part.approvalId)
+          if (id !== undefined) approvals.set(id, { approved: part.approved, reason: part.reason })
+          break
+        }
+        case "tool-result":
+          calls.delete(part.id)
       }
-      if (part.type === "tool-approval-request") requests.set(part.approvalId, part.toolCallId)
-      if (part.type === "tool-approval-response") {
-        const id = requests.get(part.approvalId)
-        if (id !== undefined) approvals.set(id, { approved: part.approved, reason: part.reason })
-      }
-      if (part.type === "tool-result") calls.delete(part.id)
     }
   }
   const requested = new Set(requests.values())
@@ -73,11 +84,16 @@ export const open = ({ content }: Prompt.Prompt): Opened => {
 }
 
 /** The calls of a transcript that wait for an approval. @category combinators @since 0.2.0 */
-export const pending = (transcript: Prompt.Prompt): ReadonlyArray<AgentStep.ApprovalRequest> =>
-  open(transcript).asked.filter(({ approval }) => approval === undefined).map(requestOf)
+export const pending = (transcript: Prompt.Prompt): ReadonlyArray<AgentStep.ToolCall> =>
+  open(transcript).asked.filter(({ approval }) => approval === undefined).map(withoutApproval)
 
 /** @internal */
-export const requestOf = ({ name, params, toolCallId }: AgentStep.ApprovalRequest): AgentStep.ApprovalRequest => ({
+export const callOf = (
+  { id, name, params }: { readonly id: string; readonly name: string; readonly params: unknown }
+): AgentStep.ToolCall => ({ toolCallId: id, name, params })
+
+/** @internal */
+export const withoutApproval = ({ name, params, toolCallId }: Call): AgentStep.ToolCall => ({
   toolCallId,
   name,
   params
@@ -128,51 +144,54 @@ export const answer = (
 export const approvalOf = (answer: boolean | Approval): Approval =>
   typeof answer === "boolean" ? { approved: answer } : answer
 
-/** A transcript whose open calls have results, each right after its turn; what was asked about them is gone. @internal */
-export const answered = (
+/**
+ * A transcript in which some of its last calls have results, right after their turn, some wait for an approval, and the
+ * others are open. What was asked and answered about them before is gone.
+ *
+ * @internal
+ */
+export const settled = (
   transcript: Prompt.Prompt,
-  results: ReadonlyMap<string, Prompt.ToolResultPart>
+  calls: ReadonlyArray<AgentStep.ToolCall>,
+  results: ReadonlyMap<string, Prompt.ToolResultPart>,
+  waiting: ReadonlySet<string>
 ): Prompt.Prompt => {
-  if (results.size === 0) return transcript
+  const { content } = transcript
+  // Ids may come again: those of the last calls that have them are meant.
+  const left = new Set(calls.map(({ toolCallId }) => toolCallId))
+  const ofTurns = new Map<number, Set<string>>()
+  let from = content.length
+  while (left.size > 0 && from > 0) {
+    const message = content[--from]!
+    if (message.role !== "assistant") continue
+    const own = new Set<string>()
+    for (const part of message.content) if (part.type === "tool-call" && left.delete(part.id)) own.add(part.id)
+    if (own.size > 0) ofTurns.set(from, own)
+  }
+  const messages = content.slice(0, from)
   const gone = new Set<string>()
-  const messages: Array<Prompt.Message> = []
-  for (const message of transcript.content) {
-    if (message.role === "assistant") {
-      const found: Array<Prompt.ToolResultPart> = []
-      const content = message.content.filter((part) => {
-        const result = part.type === "tool-call" ? results.get(part.id) : undefined
-        if (result !== undefined) found.push(result)
-        if (part.type !== "tool-approval-request" || !results.has(part.toolCallId)) return true
+  for (let at = from; at < content.length; at++) {
+    const message = content[at]!
+    const own = ofTurns.get(at)
+    if (message.role === "assistant" && own !== undefined) {
+      const kept = message.content.filter((part) => {
+        if (part.type !== "tool-approval-request" || !own.has(part.toolCallId)) return true
         gone.add(part.approvalId)
         return false
       })
-      messages.push(Prompt.makeMessage("assistant", { content, options: message.options }))
+      const ids = [...own]
+      const requests = ids.filter((id) => waiting.has(id)).map((id) =>
+        Prompt.makePart("tool-approval-request", { approvalId: id, toolCallId: id })
+      )
+      const found = ids.flatMap((id) => results.get(id) ?? [])
+      messages.push(Prompt.makeMessage("assistant", { content: [...kept, ...requests], options: message.options }))
       if (found.length > 0) messages.push(Prompt.makeMessage("tool", { content: found }))
-    } else if (message.role === "tool") {
-      const content = message.content.filter((part) =>
+    } else if (message.role === "tool" && gone.size > 0) {
+      const kept = message.content.filter((part) =>
         part.type !== "tool-approval-response" || !gone.has(part.approvalId)
       )
-      if (content.length > 0) messages.push(Prompt.makeMessage("tool", { content, options: message.options }))
+      if (kept.length > 0) messages.push(Prompt.makeMessage("tool", { content: kept, options: message.options }))
     } else messages.push(message)
   }
   return Prompt.fromMessages(messages)
-}
-
-/** What a turn adds to a transcript: the answer, with requests for what waits, and results of what does not. @internal */
-export const turn = (
-  said: Prompt.Prompt,
-  results: ReadonlyArray<Prompt.ToolResultPart>,
-  waiting: ReadonlyArray<AgentStep.ApprovalRequest>
-): ReadonlyArray<Prompt.Message> => {
-  const requests = waiting.map(({ toolCallId }) =>
-    Prompt.makePart("tool-approval-request", { approvalId: toolCallId, toolCallId })
-  )
-  return [
-    ...said.content.map((message) =>
-      message.role === "assistant" && requests.length > 0
-        ? Prompt.makeMessage("assistant", { content: [...message.content, ...requests], options: message.options })
-        : message
-    ),
-    ...(results.length === 0 ? [] : [Prompt.makeMessage("tool", { content: results })])
-  ]
 }

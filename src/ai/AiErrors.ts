@@ -2,14 +2,17 @@
  * A `ClaudeError` as an `AiError`, whose `isRetryable` says the same, and the way back.
  *
  * An AiError has fewer reasons and knows less. So the ClaudeError goes with it, as the reason's `cause`: `claudeError`
- * finds it. The surprise: it stays in this process. What crosses a border keeps the reason's `metadata.anthropic`.
+ * finds it. The surprise: it stays in this process. What crosses a border keeps the reason's `metadata.anthropic`, but for
+ * a NetworkError, which has none, and keeps the message.
  */
 import * as AiError from "effect/ai/AiError"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import type * as Claude from "../Claude.ts"
 import * as ClaudeError from "../ClaudeError.ts"
+import * as Failure from "../Failure.ts"
 
 // -----------------------------------------------------------------------------
 // combinators
@@ -31,6 +34,34 @@ export const fromClaudeError = (error: ClaudeError.ClaudeError, method: string, 
 /** @internal */
 export const fromReason = (reason: AiError.AiErrorReason, method: string): AiError.AiError =>
   AiError.make({ module: "ClaudeLanguageModel", method, reason })
+
+/** An object that stopped before its end: asked again, it would again. @internal */
+export const cutObject = (message: Claude.Message, responseText: string, method: string): AiError.AiError => {
+  const { attempts, billed: usage, requestId, stop_reason: stopReason } = message
+  const description = `The answer stopped early (stop_reason ${stopReason}). ${remedies[String(stopReason)] ?? ""}`
+  const reason = new AiError.StructuredOutputError({ description, responseText })
+  define(
+    reason,
+    "cause",
+    Failure.fatal(new ClaudeError.SchemaMismatch({ stopReason, issue: "It stopped early." }), description, {
+      type: "schema_mismatch",
+      attempts,
+      requestId,
+      usage,
+      partial: message
+    })
+  )
+  // Of its kind, and not of this one.
+  define(reason, "isRetryable", false)
+  return fromReason(reason, method)
+}
+
+const remedies: Readonly<Record<string, string>> = {
+  max_tokens: "It was cut at max_tokens: raise it.",
+  model_context_window_exceeded: "The model's context window was full: shorten the prompt.",
+  refusal: "The model refused: change the prompt, or ask another model.",
+  pause_turn: "A tool of the API takes longer than a turn: gather first, and ask for the object of what was found."
+}
 
 /**
  * The ClaudeError behind an AiError: its typed reason, status, request id, attempts, what was billed, what had arrived.

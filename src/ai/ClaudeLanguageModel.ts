@@ -3,7 +3,8 @@
  * runs on it by one layer, with the retries, limits, budgets, cache, spans and costs of the `Claude` service below.
  *
  * `Claude.withPolicy` around a program changes them as for any other call. The surprise: `max_tokens` is the Claude
- * layer's (4096 unless it says otherwise), and an answer that was cut there finishes with "length", no error.
+ * layer's (4096 unless it says otherwise), and a text that was cut there finishes with "length", no error; an object is
+ * one that nobody tries again.
  */
 import type { Message, Model as ModelId } from "@anthropic-ai/sdk/resources/messages/messages"
 import * as AiError from "effect/ai/AiError"
@@ -23,13 +24,14 @@ import * as Tracer from "effect/Tracer"
 import * as Claude from "../Claude.ts"
 import * as ClaudeError from "../ClaudeError.ts"
 import * as Model from "../request/Model.ts"
-import * as ObjectSchema from "../request/ObjectSchema.ts"
 import * as AiErrors from "./AiErrors.ts"
+import * as Demand from "./Demand.ts"
 import * as Finish from "./Finish.ts"
 import * as Requests from "./Requests.ts"
 import * as ResponseParts from "./ResponseParts.ts"
 import { StreamParts } from "./StreamParts.ts"
-import * as TracedToolkit from "./TracedToolkit.ts"
+import * as ToolDefinitions from "./ToolDefinitions.ts"
+import * as TracedModel from "./TracedModel.ts"
 
 // -----------------------------------------------------------------------------
 // options
@@ -59,10 +61,10 @@ export const make = Effect.fnUntraced(function*(
   const clock = yield* Clock.Clock
   const now = () => clock.currentTimeMillisUnsafe()
 
-  const config: Effect.Effect<ConfigOptions & { readonly model: ModelId }> = Effect.contextWith((context) => {
-    const nearer = Context.getOrUndefined(context, Config)
-    return Effect.succeed({ ...own, ...nearer, model: nearer?.model ?? model })
-  })
+  const known = { ...own, model }
+  const config: Effect.Effect<ConfigOptions & { readonly model: ModelId }> = Effect.contextWith((context) =>
+    Effect.succeed(Requests.over(known, Context.getOrUndefined(context, Config) ?? {}))
+  )
 
   const toAiError = (method: string) => (error: ClaudeError.ClaudeError) =>
     AiErrors.fromClaudeError(error, method, now())
@@ -85,7 +87,7 @@ export const make = Effect.fnUntraced(function*(
     Effect.flatMap(config, (config) => attempt(method, () => Requests.prepare(options, config)))
 
   const self = yield* LanguageModel.make({
-    codecTransformer: ObjectSchema.toCodec,
+    codecTransformer: ToolDefinitions.answerCodec,
     supportsSystemMessagesInHistory: Effect.map(config, ({ model }) => Model.hasStructuredOutput(model)),
     generateText: Effect.fnUntraced(function*(options) {
       const method = options.responseFormat.type === "json" ? "generateObject" : "generateText"
@@ -93,10 +95,15 @@ export const make = Effect.fnUntraced(function*(
       atStart(options.span, request)
       const message = yield* claude.message(request).pipe(withPolicy, Effect.mapError(toAiError(method)))
       atEnd(options.span, message)
-      return yield* attempt(method, () => ResponseParts.ofMessage(message, read, now()))
+      const parts = yield* attempt(method, () => ResponseParts.ofMessage(message, read, now()))
+      return options.responseFormat.type === "json" && Finish.isCut(message.stop_reason)
+        ? yield* AiErrors.cutObject(message, ResponseParts.textOf(parts), method)
+        : parts
     }),
     streamText: (options) =>
-      Stream.unwrap(Effect.map(prepareWith(options, "streamText"), ({ read, request, withPolicy }) => {
+      Stream.unwrap(Effect.gen(function*() {
+        const { read, request, withPolicy } = yield* prepareWith(options, "streamText")
+        const demand = yield* Demand.Current
         atStart(options.span, request)
         const events = Stream.mapError(withPolicy(claude.stream(request)), toAiError("streamText"))
         const stream = Stream.transformPull(events, (pull) =>
@@ -114,10 +121,10 @@ export const make = Effect.fnUntraced(function*(
             return next
           }))
         // effect/ai makes this span, and does not make it the parent of what runs in it.
-        return Stream.provideService(stream, Tracer.ParentSpan, options.span)
+        return Stream.provideService(demand?.paced(stream) ?? stream, Tracer.ParentSpan, options.span)
       }))
   })
-  return TracedToolkit.model(self)
+  return TracedModel.make(self)
 })
 
 type Parts = Arr.NonEmptyArray<Response.StreamPartEncoded>
@@ -165,7 +172,7 @@ export const withConfigOverride: {
 
 const overridden = (self: Configurable, overrides: ConfigOptions): Configurable => {
   const merge = (context: Context.Context<never>) =>
-    Context.add(context, Config, { ...Context.getOrUndefined(context, Config), ...overrides })
+    Context.add(context, Config, Requests.over(Context.getOrUndefined(context, Config) ?? {}, overrides))
   // What it needs is in the context that is handed on.
   return Stream.isStream(self)
     ? Stream.updateContext(self as Stream.Stream<unknown, unknown>, merge)

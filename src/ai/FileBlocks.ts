@@ -27,7 +27,7 @@ export const fromPart = (part: Prompt.FilePart): FileBlock => {
     return isDocument(mediaType) ? document(part, source) : { type: "container_upload", file_id: fileId }
   }
   if (!isImage && !isDocument(mediaType)) throw unsupported(part)
-  const url = urlOf(part.data)
+  const url = urlOf(part.data, isText(mediaType))
   if (isImage) {
     return { type: "image", source: url === undefined ? imageSource(part, mediaType) : { type: "url", url } }
   }
@@ -60,34 +60,52 @@ const document = (part: Prompt.FilePart, source: BetaRequestDocumentBlock["sourc
 
 type Data = Prompt.FilePart["data"]
 
-const DATA_URL = /^data:[^,]*?(;base64)?,/i
-
-const urlOf = (data: Data): string | undefined => {
-  const url = data instanceof URL ? data.href : data
-  return typeof url === "string" && /^https?:\/\//i.test(url) ? url : undefined
+const urlOf = (data: Data, isString: boolean): string | undefined => {
+  if (data instanceof Uint8Array || typeof data === "string" && isString) return undefined
+  const url = String(data)
+  if (/^https?:\/\//i.test(url)) return url
+  if (/^[a-z][a-z\d+.-]*:\/\//i.test(url)) throw unreadable(url)
+  return undefined
 }
 
-/** What a data URL holds, and whether as base64. */
-const unwrap = (data: string | URL): { readonly text: string; readonly isUrl: boolean; readonly isBase64: boolean } => {
-  const text = typeof data === "string" ? data : data.href
-  const match = DATA_URL.exec(text)
+const DATA_URL = /^data:[^,]*?(;base64)?,/i
+
+/** What a data URL holds, and how. */
+const unwrap = (data: string | URL): { readonly body: string; readonly as: "given" | "base64" | "percent" } => {
+  const url = String(data)
+  const match = DATA_URL.exec(url)
   return match === null
-    ? { text, isUrl: false, isBase64: false }
-    : { text: text.slice(match[0].length), isUrl: true, isBase64: match[1] !== undefined }
+    ? { body: url, as: "given" }
+    : { body: url.slice(match[0].length), as: match[1] === undefined ? "percent" : "base64" }
 }
 
 const base64Of = (data: Data): string => {
   if (data instanceof Uint8Array) return Base64.encode(data)
-  const { isBase64, isUrl, text } = unwrap(data)
-  return isUrl && !isBase64 ? Base64.encode(decodeURIComponent(text)) : text
+  const { as, body } = unwrap(data)
+  return as === "percent" ? Base64.encode(percentDecoded(body)) : body
 }
 
 const textOf = (data: Data): string => {
   if (data instanceof Uint8Array) return new TextDecoder().decode(data)
-  const { isBase64, isUrl, text } = unwrap(data)
-  if (!isUrl) return text
-  return isBase64 ? Buffer.from(text, "base64").toString("utf8") : decodeURIComponent(text)
+  const { as, body } = unwrap(data)
+  if (as === "given") return body
+  return new TextDecoder().decode(as === "base64" ? Buffer.from(body, "base64") : percentDecoded(body))
 }
+
+/** Any text has bytes: what is no escape stands for itself. */
+const percentDecoded = (text: string): Uint8Array => {
+  const bytes = Buffer.from(text)
+  let length = 0
+  for (let at = 0; at < bytes.length; at++) {
+    const hex = bytes[at] === PERCENT ? bytes.toString("latin1", at + 1, at + 3) : ""
+    const isEscape = /^[\da-f]{2}$/i.test(hex)
+    bytes[length++] = isEscape ? Number.parseInt(hex, 16) : bytes[at]!
+    if (isEscape) at += 2
+  }
+  return bytes.subarray(0, length)
+}
+
+const PERCENT = 0x25
 
 type ImageType = "image/jpeg" | "image/png" | "image/gif" | "image/webp"
 
@@ -106,6 +124,15 @@ const imageSource = (part: Prompt.FilePart, mediaType: string) => {
   if (media_type === undefined) throw unsupported(part)
   return { type: "base64", media_type, data } as const
 }
+
+const unreadable = (url: string) =>
+  new AiError.InvalidUserInputError({
+    // What it may carry of credentials is not told.
+    description:
+      `The file ${url.replace(/\/\/[^/]*@/, "//").replace(/[?#].*$/s, "").slice(0, 200)} is at a place that ` +
+      "the API does not read. It reads http and https; of all else, give the bytes, or upload the file and give its " +
+      "id (options.anthropic.fileId)."
+  })
 
 const unsupported = ({ fileName, mediaType }: Prompt.FilePart) =>
   new AiError.InvalidUserInputError({

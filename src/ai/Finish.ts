@@ -37,6 +37,10 @@ export const reasonOf = (stopReason: string | null, isForced: boolean): Response
   return isForced && reason === "tool-calls" ? "stop" : reason ?? "unknown"
 }
 
+/** Whether an answer is not all that was to be said. @internal */
+export const isCut = (stopReason: string | null): boolean =>
+  ["length", "content-filter", "pause"].includes(reasonOf(stopReason, false))
+
 /** The last part of an answer: how it ended, and what it came to. @internal */
 export const part = (
   message: Message,
@@ -45,13 +49,16 @@ export const part = (
 ): Response.FinishPartEncoded => {
   const { usage } = message
   // What betas add to a message.
-  const { context_management = null } = message as { readonly context_management?: Schema.Json }
+  const more = message as { readonly context_management?: Schema.Json; readonly input_transformations?: Schema.Json }
   const info: FinishInfo = {
+    model: message.model,
     stopReason: message.stop_reason,
     stopSequence: message.stop_sequence ?? null,
     stopDetails: json(message.stop_details),
     container: json(message.container),
-    contextManagement: context_management,
+    contextManagement: json(more.context_management),
+    diagnostics: json(message.diagnostics),
+    inputTransformations: json(more.input_transformations),
     usage: json(usage),
     requestId: receipt.requestId ?? null,
     cost: json(receipt.cost),

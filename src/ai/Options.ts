@@ -103,12 +103,18 @@ export type SourceInfo =
 
 /** What the call knows when it is over. @category models @since 0.2.0 */
 export type FinishInfo = {
+  /** Which model answered: another than was asked, where one stood in for it, also in the middle. */
+  readonly model: string
   /** The API's own word for it. */
   readonly stopReason: string | null
   readonly stopSequence: string | null
   readonly stopDetails: Schema.Json
   readonly container: Schema.Json
   readonly contextManagement: Schema.Json
+  /** Why the prompt cache was missed, where `diagnostics` asked. */
+  readonly diagnostics: Schema.Json
+  /** What the API changed of the input before the model saw it. */
+  readonly inputTransformations: Schema.Json
   /** The API's usage, all of it. */
   readonly usage: Schema.Json
   readonly requestId: string | null

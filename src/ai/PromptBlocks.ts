@@ -2,23 +2,19 @@
  * A prompt as what the API takes: system blocks, and turns that alternate.
  *
  * Nothing is trimmed and the order stays. System messages that come first are the system prompt, each a block of its
- * own; later ones stay where they are. What the API would refuse is left out: texts without a character, reasoning
- * that nobody signed, and what another provider's server has run. The surprise: a tool call that nobody answered, as an interruption leaves it, is answered here
- * as interrupted, or the conversation could never go on.
+ * own; later ones stay where they are. What the API would refuse is left out: texts of blanks, reasoning
+ * that nobody signed, and what another provider's server has run. The surprise: a tool call that nobody answered, as
+ * an interruption leaves it, is answered as interrupted (`Turns`), or the conversation could never go on.
  */
-import type {
-  BetaCacheControlEphemeral,
-  BetaContentBlockParam,
-  BetaMessageParam,
-  BetaTextBlockParam,
-  BetaToolResultBlockParam
-} from "@anthropic-ai/sdk/resources/beta/messages/messages"
-import type * as Prompt from "effect/ai/Prompt"
+import type { BetaMessageParam, BetaTextBlockParam } from "@anthropic-ai/sdk/resources/beta/messages/messages"
+import * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
+import * as Breakpoints from "./Breakpoints.ts"
 import * as FileBlocks from "./FileBlocks.ts"
-import type { Block, CacheControl, Caller } from "./Options.ts"
+import type { Caller } from "./Options.ts"
 import * as ServerTools from "./ServerTools.ts"
 import * as ToolResultBlocks from "./ToolResultBlocks.ts"
+import * as Turns from "./Turns.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -33,25 +29,17 @@ export interface Conversation {
 /** What the API calls each tool. @internal */
 export type Names = Pick<Tool.NameMapper<ReadonlyArray<Tool.Any>>, "getProviderName">
 
-/** A block that is about to be sent. */
-type Param = BetaContentBlockParam | Block
-
-interface Turn {
-  readonly role: "user" | "assistant" | "system"
-  readonly content: Array<Param>
-}
-
 // -----------------------------------------------------------------------------
 // constructors
 // -----------------------------------------------------------------------------
 
 /** The request of a prompt; throws `InvalidUserInputError` where a file cannot be sent. @internal */
 export const fromPrompt = (prompt: Prompt.Prompt, names: Names): Conversation => {
-  const turns = new Turns()
-  for (const message of prompt.content) {
+  const turns = new Conversing()
+  for (const message of inOrder(prompt.content)) {
     switch (message.role) {
       case "system":
-        turns.add("system", message, message.content === "" ? [] : [{ type: "text", text: message.content }])
+        turns.add("system", message, message.content.trim() === "" ? [] : [{ type: "text", text: message.content }])
         break
       case "user":
         turns.add("user", message, message.content.flatMap(userBlocks))
@@ -66,13 +54,47 @@ export const fromPrompt = (prompt: Prompt.Prompt, names: Names): Conversation =>
   return turns.conversation
 }
 
-class Turns {
-  private readonly turns: Array<Turn> = []
+/**
+ * With each result in the turn after its call, where alone the API takes it: what was approved is kept by a chat behind
+ * the answer to it.
+ */
+const inOrder = (messages: ReadonlyArray<Prompt.Message>): ReadonlyArray<Prompt.Message> => {
+  const callers = new Map<string, number>()
+  const late = new Map<number, Array<Prompt.ToolMessagePart>>()
+  let last = -1
+  const kept = messages.map((message, index) => {
+    if (message.role === "assistant") {
+      last = index
+      for (const part of message.content) if (part.type === "tool-call") callers.set(part.id, index)
+    }
+    if (message.role !== "tool") return message
+    const content = message.content.filter((part) => {
+      const caller = part.type === "tool-result" ? callers.get(part.id) : undefined
+      if (caller === undefined || caller === last) return true
+      // Behind what is there, as when it was new: what was sent before stays the same, for the prompt cache too.
+      let at = caller
+      while (messages[at + 1]?.role === "tool") at++
+      const parts = late.get(at)
+      if (parts === undefined) late.set(at, [part])
+      else parts.push(part)
+      return false
+    })
+    return content.length === message.content.length ? message : Prompt.makeMessage("tool", { ...message, content })
+  })
+  return late.size === 0 ? messages : kept.flatMap((message, index) => {
+    const content = late.get(index)
+    return content === undefined ? [message] : [message, Prompt.makeMessage("tool", { content })]
+  })
+}
+
+/** Puts messages into turns. */
+class Conversing {
+  private readonly turns: Array<Turns.Turn> = []
   /** The toolset of each call that is of one: its result must name it. */
   private readonly toolsets = new Map<string, string>()
 
-  add(role: Turn["role"], message: Prompt.Message, blocks: Array<Param>): void {
-    mark(blocks, message.options.anthropic?.cacheControl)
+  add(role: Turns.Turn["role"], message: Prompt.Message, blocks: Array<Turns.Param>): void {
+    Breakpoints.onLast(blocks, message.options.anthropic?.cacheControl)
     if (blocks.length === 0) return
     for (const block of blocks) {
       const toolset = "toolset_name" in block ? block.toolset_name : undefined
@@ -83,32 +105,32 @@ class Turns {
 
   /** Results come first in their turn: the API wants them right after the calls. */
   answer(message: Prompt.ToolMessage, names: Names): void {
-    const results: Array<Param> = []
+    const results: Array<Turns.Param> = []
     for (const part of message.content) {
       if (part.type !== "tool-result") continue
       const own = part.options.anthropic?.block
       if (own == null && part.options.anthropic?.mcp_tool != null) {
         // Other providers keep the results of MCP tools beside those of the program's own.
-        this.turns.findLast(({ role }) => role === "assistant")?.content.push(
-          ServerTools.resultBlock(part, nameOf(part, names))
-        )
-      } else {results.push(
-          withCache(own ?? ToolResultBlocks.fromPart(part, userBlocks, this.toolsets.get(part.id)), part)
-        )}
+        const calls = this.turns.findLast(({ role }) => role === "assistant")
+        calls?.content.push(ServerTools.resultBlock(part, nameOf(part, names)))
+        continue
+      }
+      const block = own ?? ToolResultBlocks.fromPart(part, userBlocks, this.toolsets.get(part.id))
+      results.push(Breakpoints.on(block, part))
     }
-    mark(results, message.options.anthropic?.cacheControl)
+    Breakpoints.onLast(results, message.options.anthropic?.cacheControl)
     if (results.length > 0) this.first(this.turn("user").content, results)
   }
 
-  private first(content: Array<Param>, results: ReadonlyArray<Param>): void {
+  private first(content: Array<Turns.Param>, results: ReadonlyArray<Turns.Param>): void {
     const at = content.findIndex(({ type }) => type !== "tool_result")
     content.splice(at === -1 ? content.length : at, 0, ...results)
   }
 
-  private turn(role: Turn["role"]): Turn {
+  private turn(role: Turns.Turn["role"]): Turns.Turn {
     const last = this.turns.at(-1)
     if (last?.role === role) return last
-    const turn: Turn = { role, content: [] }
+    const turn: Turns.Turn = { role, content: [] }
     this.turns.push(turn)
     return turn
   }
@@ -116,7 +138,7 @@ class Turns {
   get conversation(): Conversation {
     const [first, ...rest] = this.turns
     const leading = first?.role === "system" ? first : undefined
-    const turns = answered(leading === undefined ? this.turns : rest)
+    const turns = Turns.complete(leading === undefined ? this.turns : rest)
     return {
       // Only texts are made of a system message.
       system: leading?.content as Array<BetaTextBlockParam> | undefined,
@@ -126,62 +148,40 @@ class Turns {
   }
 }
 
-/** With an answer to each call that has none. */
-const answered = (turns: ReadonlyArray<Turn>): Array<Turn> => {
-  const all: Array<Turn> = []
-  turns.forEach((turn, index) => {
-    all.push(turn)
-    if (turn.role !== "assistant") return
-    const calls = turn.content.filter(({ type }) => type === "tool_use") as Array<{ readonly id: string }>
-    if (calls.length === 0) return
-    const next = turns.slice(index + 1).find(({ role }) => role !== "system")
-    const answer = next?.role === "user" ? next : undefined
-    const known = new Set(answer?.content.map((block) => "tool_use_id" in block ? block.tool_use_id : undefined))
-    const missing = calls.filter(({ id }) => !known.has(id)).map(({ id }) => interrupted(id))
-    if (missing.length === 0) return
-    if (answer === undefined) all.push({ role: "user", content: missing })
-    else answer.content.unshift(...missing)
-  })
-  return all
-}
-
-const interrupted = (id: string): BetaToolResultBlockParam => ({
-  type: "tool_result",
-  tool_use_id: id,
-  content: "The call was interrupted before the tool had answered.",
-  is_error: true
-})
-
 // -----------------------------------------------------------------------------
 // parts
 // -----------------------------------------------------------------------------
 
-const userBlocks = (part: Prompt.UserMessagePart): Array<Param> => {
+const userBlocks = (part: Prompt.UserMessagePart): Array<Turns.Param> => {
   const block = part.options.anthropic?.block
-  if (block != null) return [withCache(block, part)]
-  if (part.type === "file") return [withCache(FileBlocks.fromPart(part), part)]
-  return part.text === "" ? [] : [withCache({ type: "text", text: part.text }, part)]
+  if (block != null) return [Breakpoints.on(block, part)]
+  if (part.type === "file") return [Breakpoints.on(FileBlocks.fromPart(part), part)]
+  // The API refuses what has nothing to read in it.
+  return part.text.trim() === "" ? [] : [Breakpoints.on({ type: "text", text: part.text }, part)]
 }
 
-const assistantBlocks = (part: Prompt.AssistantMessagePart, names: Names): Array<Param> => {
+const assistantBlocks = (part: Prompt.AssistantMessagePart, names: Names): Array<Turns.Param> => {
   if (part.type === "tool-approval-request") return []
   const own = part.options.anthropic?.block
   // A text that was changed since is no longer the block's.
   const isOwn = own != null && (part.type !== "text" || part.text === "" || part.text === own["text"])
   const block = isOwn ? own : assistantBlock(part, names)
-  return block === undefined ? [] : [withCache(block, part)]
+  return block === undefined || isBlank(block) ? [] : [Breakpoints.on(block, part)]
 }
+
+/** The API refuses what has nothing to read in it, also where the model wrote it. */
+const isBlank = (block: Turns.Param): boolean =>
+  block.type === "text" && String(block.text).trim() === "" &&
+  !("citations" in block && Array.isArray(block.citations) && block.citations.length > 0)
 
 const assistantBlock = (
   part: Exclude<Prompt.AssistantMessagePart, Prompt.ToolApprovalRequestPart>,
   names: Names
-): Param | undefined => {
+): Turns.Param | undefined => {
   switch (part.type) {
     case "text": {
       const citations = part.options.anthropic?.citations
-      if (citations != null) return { type: "text", text: part.text, citations }
-      // The API refuses what has nothing to read in it, also where the model wrote it.
-      return part.text.trim() === "" ? undefined : { type: "text", text: part.text }
+      return { type: "text", text: part.text, ...(citations == null ? undefined : { citations }) }
     }
     case "reasoning": {
       const info = part.options.anthropic?.info
@@ -217,32 +217,3 @@ const nameOf = ({ name }: { readonly name: string }, names: Names): string =>
   ServerTools.providerName(name, names.getProviderName(name))
 
 const callerParam = ({ toolId, type }: Caller) => toolId == null ? { type } : { type, tool_id: toolId }
-
-// -----------------------------------------------------------------------------
-// cache breakpoints
-// -----------------------------------------------------------------------------
-
-/** Blocks that may carry no breakpoint. */
-const unmarked = new Set(["thinking", "redacted_thinking", "fallback", "mcp_tool_listing"])
-
-const withCache = (
-  block: Param,
-  part: { readonly options: { readonly anthropic?: { readonly cacheControl?: CacheControl | null } | null } }
-): Param => {
-  const cacheControl = part.options.anthropic?.cacheControl
-  return cacheControl == null || unmarked.has(block.type) ? block : marked(block, cacheControl)
-}
-
-const marked = (block: Param, cacheControl: BetaCacheControlEphemeral): Param =>
-  // All blocks that may carry one have it in this field.
-  ({ ...block, cache_control: cacheControl }) as Param
-
-/** A message's own breakpoint goes on the last of its blocks that takes one, unless that has its own. */
-const mark = (blocks: Array<Param>, cacheControl: CacheControl | null | undefined): void => {
-  if (cacheControl == null) return
-  const at = blocks.findLastIndex(({ type }) => !unmarked.has(type))
-  const block = blocks[at]
-  if (block !== undefined && (!("cache_control" in block) || block.cache_control == null)) {
-    blocks[at] = marked(block, cacheControl)
-  }
-}

@@ -3,8 +3,8 @@
  * put together, and what is needed to read the answer.
  */
 import type {
+  BetaMCPToolset,
   BetaOutputConfig,
-  BetaToolUnion,
   MessageCreateParamsBase
 } from "@anthropic-ai/sdk/resources/beta/messages/messages"
 import type { Model as ModelId } from "@anthropic-ai/sdk/resources/messages/messages"
@@ -12,7 +12,9 @@ import type * as LanguageModel from "effect/ai/LanguageModel"
 import * as Tool from "effect/ai/Tool"
 import * as Claude from "../Claude.ts"
 import * as Model from "../request/Model.ts"
+import * as PerModel from "../request/PerModel.ts"
 import * as Betas from "./Betas.ts"
+import * as Breakpoints from "./Breakpoints.ts"
 import * as PromptBlocks from "./PromptBlocks.ts"
 import type * as ResponseParts from "./ResponseParts.ts"
 import * as ToolDefinitions from "./ToolDefinitions.ts"
@@ -34,11 +36,14 @@ export interface ConfigOptions extends
 {
   /** How much work goes into an answer; its format is `generateObject`'s. */
   readonly output_config?: Omit<BetaOutputConfig, "format"> | undefined
+  /** What is offered of the tools of `mcp_servers`, and how. @default all tools of a server that none of them names */
+  readonly mcpToolsets?: ReadonlyArray<Omit<BetaMCPToolset, "type">> | undefined
   /** Whether the model calls one tool at a time. @default false */
   readonly disableParallelToolCalls?: boolean | undefined
   /**
    * Whether calls are held to the tools' schemas by the API. Where nobody says, they are if the schema can be told in
-   * what the API enforces; `true` fails where it cannot. A tool's own `Tool.Strict` goes before it.
+   * what the API enforces, and as long as a request has room for it (20 tools, 16 unions, of which what is optional is
+   * one); `true` fails where it cannot. A tool's own `Tool.Strict` goes before it.
    */
   readonly strictJsonSchema?: boolean | undefined
   /** Whether the model has structured output; one that has not is made to call a tool. @default as its id says */
@@ -56,6 +61,12 @@ export interface Prepared {
 // constructors
 // -----------------------------------------------------------------------------
 
+/** Parameters over others, field by field: what is undefined is none. @internal */
+export const over = <A extends ConfigOptions>(farther: A, nearer: ConfigOptions): A => ({
+  ...farther,
+  ...withoutUndefined(nearer)
+})
+
 /** Throws an `AiErrorReason` where a part of it cannot be sent. @internal */
 export const prepare = (
   options: LanguageModel.ProviderOptions,
@@ -64,43 +75,69 @@ export const prepare = (
   const {
     betas = [],
     disableParallelToolCalls,
+    mcpToolsets = [],
     output_config,
     strictJsonSchema,
     structuredOutputs = Model.hasStructuredOutput(config.model),
     ...params
   } = config
-  const definitions = ToolDefinitions.make(options, { disableParallelToolCalls, strictJsonSchema, structuredOutputs })
-  const { messages, system } = PromptBlocks.fromPrompt(options.prompt, new Tool.NameMapper(options.tools))
-  const { betas: ofTools, forced, format, read, toolChoice } = definitions
-  const tools = [...definitions.tools, ...toolsetsOf(params.mcp_servers, definitions.tools)]
-  const request = {
-    ...params,
-    messages,
-    ...(system === undefined ? undefined : { system }),
-    ...(tools.length === 0 ? undefined : { tools }),
-    ...(toolChoice === undefined ? undefined : { tool_choice: toolChoice }),
-    ...(format === undefined && output_config === undefined
-      ? undefined
-      : { output_config: { ...output_config, ...(format && { format: { type: "json_schema", schema: format } }) } })
+  const thinks = params.thinking !== undefined && params.thinking.type !== "disabled"
+  const definitionsFor = (structuredOutputs: boolean) =>
+    ToolDefinitions.make(options, { disableParallelToolCalls, strictJsonSchema, structuredOutputs, thinks })
+  const toolsets = toolsetsOf(params.mcp_servers ?? [], mcpToolsets)
+  const fieldsOf = ({ format, toolChoice, tools }: ToolDefinitions.Definitions): PerModel.Fields =>
+    // Of the API's beta, whose parameters are an open set to the types without it.
+    withoutUndefined({
+      tools: tools.length + toolsets.length === 0 ? undefined : [...tools, ...toolsets],
+      tool_choice: toolChoice,
+      output_config: format === undefined
+        ? output_config
+        : { ...output_config, format: { type: "json_schema", schema: format } }
+    }) as PerModel.Fields
+
+  const definitions = definitionsFor(structuredOutputs)
+  const readers = new Map(definitions.readers)
+  const fieldsFor = (model: string): PerModel.Fields => {
+    if (model === config.model || Model.hasStructuredOutput(model) === structuredOutputs) return fieldsOf(definitions)
+    try {
+      const others = definitionsFor(!structuredOutputs)
+      for (const [tool, read] of others.readers) readers.set(tool, read)
+      return fieldsOf(others)
+    } catch {
+      // A tool that cannot be told so, which the first model was not told of either.
+      return fieldsOf(definitions)
+    }
   }
+  const { messages, system } = PromptBlocks.fromPrompt(options.prompt, new Tool.NameMapper(options.tools))
+  const { tools = [] } = fieldsOf(definitions)
+  Breakpoints.limit({ messages, system }, [...tools, params])
+  const request = { ...params, messages, ...(system === undefined ? undefined : { system }) }
   return {
-    // The request's type is that of the API without betas; its parameters are an open set.
-    request: request as unknown as Claude.MessageRequest,
-    read: { tools: options.tools, forced, deferred: options.toolCallValidation === "deferred", read },
-    withPolicy: policyOf(Betas.header([...betas, ...ofTools, ...Betas.of(config)]))
+    // As above.
+    request: PerModel.write(request, config.model, fieldsFor) as unknown as Claude.MessageRequest,
+    read: {
+      tools: options.tools,
+      answer: definitions.answer,
+      deferred: options.toolCallValidation === "deferred",
+      read: (tool, input) => readers.get(tool)?.(input) ?? input
+    },
+    withPolicy: policyOf(
+      Betas.header([...betas, ...definitions.betas, ...Betas.of(config), ...Betas.ofMessages(messages)])
+    )
   }
 }
 
-/** The tools of each MCP server that nobody has spoken of: all of them. */
+const withoutUndefined = (fields: object): object =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
+
+/** The tools of MCP servers: as they are asked for, and all of a server that nobody has spoken of. */
 const toolsetsOf = (
-  servers: MessageCreateParamsBase["mcp_servers"],
-  tools: ReadonlyArray<BetaToolUnion>
-): Array<BetaToolUnion> => {
-  const known = new Set(tools.map((tool) => "mcp_server_name" in tool ? tool.mcp_server_name : undefined))
-  return (servers ?? []).filter(({ name }) => !known.has(name)).map(({ name }) => ({
-    type: "mcp_toolset",
-    mcp_server_name: name
-  }))
+  servers: NonNullable<MessageCreateParamsBase["mcp_servers"]>,
+  asked: NonNullable<ConfigOptions["mcpToolsets"]>
+): Array<BetaMCPToolset> => {
+  const known = new Set(asked.map(({ mcp_server_name }) => mcp_server_name))
+  const others = servers.filter(({ name }) => !known.has(name)).map(({ name }) => ({ mcp_server_name: name }))
+  return [...asked, ...others].map((toolset) => ({ type: "mcp_toolset", ...toolset }))
 }
 
 const MOST_POLICIES = 256

@@ -23,8 +23,8 @@ import * as Sources from "./Sources.ts"
 /** What an answer is read with. @internal */
 export interface ReadOptions {
   readonly tools: ReadonlyArray<Tool.Any>
-  /** The name of the tool whose call is the answer. */
-  readonly forced: string | undefined
+  /** The name of the tool whose call is the answer, where it is called; where not, the text is. */
+  readonly answer: string | undefined
   /** Whether a call of a tool that nobody declared is handed on. */
   readonly deferred: boolean
   readonly read: (tool: Tool.Any, input: unknown) => unknown
@@ -77,9 +77,11 @@ export class Reader {
 
   /** `id` names the block for its sources. */
   parts(block: Block, id: string): Array<BlockPart> {
+    // What is no block at all cannot go back.
+    if (typeof block?.type !== "string") return []
     switch (block.type) {
       case "text":
-        return [textPart(block, this.options.forced), ...Sources.ofCitations(block["citations"], id)]
+        return [textPart(block, this.options.answer), ...Sources.ofCitations(block["citations"], id)]
       case "thinking":
         return [reasoning(block, ["thinking", "signature"], String(block["thinking"] ?? ""), {
           type: "thinking",
@@ -103,7 +105,7 @@ export class Reader {
   private call(block: Block): BlockPart {
     const id = String(block["id"])
     const name = String(block["name"])
-    if (name === this.options.forced) return { type: "text", text: JSON.stringify(block["input"]) }
+    if (name === this.options.answer) return { type: "text", text: JSON.stringify(block["input"]) }
     const found = this.toolOf(block)
     if (found === undefined) {
       if (this.options.deferred) return { type: "tool-call", id, name, params: block["input"], ...verbatimCall(block) }
@@ -177,9 +179,9 @@ const raw = (block: Block): BlockPart => ({ type: "text", text: "", metadata: { 
 const hasMore = (block: Block, known: ReadonlyArray<string>): boolean =>
   Object.keys(block).some((key) => key !== "type" && block[key] !== null && !known.includes(key))
 
-const textPart = (block: Block, forced: string | undefined): BlockPart => {
+const textPart = (block: Block, answer: string | undefined): BlockPart => {
   // Beside the call that is the answer, a text is no part of it.
-  if (forced !== undefined) return raw(block)
+  if (answer !== undefined) return raw(block)
   const text = String(block["text"] ?? "")
   const { citations } = block
   const options: TextOptions = {
@@ -225,13 +227,19 @@ const callerOf = ({ caller }: Block): { readonly caller: Caller } | undefined =>
 
 /** All parts of a message that came whole. @internal */
 export const ofMessage = (message: Claude.Message, options: ReadOptions, at: number): Array<Response.PartEncoded> => {
-  const reader = new Reader(options)
+  // Blocks came as JSON; the SDK's types know some of them.
+  const blocks = message.content as unknown as ReadonlyArray<Block>
+  // By what came: another model may have answered in the place of the one that was asked.
+  const isCalled = options.answer !== undefined &&
+    blocks.some((block) => block.type === "tool_use" && block["name"] === options.answer)
+  const reader = new Reader(isCalled ? options : { ...options, answer: undefined })
   return [
     Finish.metadata(message, at),
-    // Blocks came as JSON; the SDK's types know some of them.
-    ...(message.content as unknown as ReadonlyArray<Block>).flatMap((block, index) =>
-      reader.parts(block, `${message.id}-${index}`)
-    ),
-    Finish.part(message, message, options.forced !== undefined)
+    ...blocks.flatMap((block, index) => reader.parts(block, `${message.id}-${index}`)),
+    Finish.part(message, message, isCalled)
   ]
 }
+
+/** All that was said. @internal */
+export const textOf = (parts: ReadonlyArray<Response.PartEncoded>): string =>
+  parts.map((part) => part.type === "text" ? part.text : "").join("")

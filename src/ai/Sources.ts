@@ -5,6 +5,7 @@
  * is no URL) has no part; the citation itself stays with its text.
  */
 import type * as Response from "effect/ai/Response"
+import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import type { Block, SourceInfo } from "./Options.ts"
 
@@ -12,18 +13,21 @@ type Source = Response.UrlSourcePartEncoded | Response.DocumentSourcePartEncoded
 
 /** @internal */
 export const ofCitations = (citations: Schema.Json | undefined, id: string): Array<Source> =>
-  // Of the API's own making.
-  Array.isArray(citations)
-    ? (citations as ReadonlyArray<Block>).flatMap((citation, n) => of(citation, `${id}-${n}`))
-    : []
+  blocksOf(citations).flatMap((citation, n) => of(citation, `${id}-${n}`))
 
 /** What a web search found. @internal */
 export const ofResult = ({ content, type }: Block, id: string): Array<Source> => {
-  if (type !== "web_search_tool_result" || !Array.isArray(content)) return []
-  return (content as ReadonlyArray<Block>).flatMap(({ page_age, title, url }, n) =>
+  if (type !== "web_search_tool_result") return []
+  return blocksOf(content).flatMap(({ page_age, title, url }, n) =>
     urlSource(`${id}-${n}`, url, title, { source: "web", pageAge: typeof page_age === "string" ? page_age : null })
   )
 }
+
+/** What of it is blocks: a server may tell anything. */
+const blocksOf = (json: Schema.Json | undefined): ReadonlyArray<Block> =>
+  Array.isArray(json)
+    ? json.filter((block: unknown): block is Block => Predicate.isObject(block))
+    : []
 
 const of = (citation: Block, id: string): Array<Source> => {
   const citedText = string(citation["cited_text"])

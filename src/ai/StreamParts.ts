@@ -129,13 +129,13 @@ export class StreamParts {
     const { delta } = event
     const { id, kind } = block
     if (delta.type === "text_delta") {
-      if (kind === "text" && delta.text !== "") parts.push({ type: "text-delta", id, delta: delta.text })
+      if (kind === "text" && isSome(delta.text)) parts.push({ type: "text-delta", id, delta: delta.text })
     } else if (delta.type === "thinking_delta") {
-      if (kind === "reasoning" && delta.thinking !== "") {
+      if (kind === "reasoning" && isSome(delta.thinking)) {
         parts.push({ type: "reasoning-delta", id, delta: delta.thinking })
       }
     } else if (delta.type === "input_json_delta") {
-      if (kind === "params" && delta.partial_json !== "") {
+      if (kind === "params" && isSome(delta.partial_json)) {
         parts.push({ type: "tool-params-delta", id, delta: delta.partial_json })
       }
     }
@@ -171,6 +171,9 @@ export class StreamParts {
     }
   }
 }
+
+/** An empty one says nothing, and neither does what is none. */
+const isSome = (text: unknown): boolean => typeof text === "string" && text !== ""
 
 const grow = (block: OpenBlock): void => {
   block.accumulator.add(block.pending)

@@ -1,33 +1,29 @@
 /**
- * The tools of a request as the API takes them, and the parameters of its calls as the tools take them.
- *
- * A strict tool is sent in the subset of JSON Schema that the API can enforce, where records are lists of pairs and
- * what is optional is null. So the input of a call to it has that shape: `read` turns it into what the tool's own
- * schema expects. A schema that the subset cannot tell goes out as it is, and is not enforced, unless it must be.
+ * The tools of a request as the API takes them, which of them are to be called, and the format of the answer.
  */
 import type { BetaTool, BetaToolChoice, BetaToolUnion } from "@anthropic-ai/sdk/resources/beta/messages/messages"
 import * as AiError from "effect/ai/AiError"
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import * as Tool from "effect/ai/Tool"
-import * as Context from "effect/Context"
 import type * as JsonSchema from "effect/JsonSchema"
-import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
+import * as JsonSubset from "../request/JsonSubset.ts"
 import * as ObjectSchema from "../request/ObjectSchema.ts"
-import * as ClaudeTool from "./ClaudeTool.ts"
+import * as OwnTools from "./OwnTools.ts"
+import * as ProviderTool from "./ProviderTool.ts"
+import { StrictBudget } from "./StrictBudget.ts"
 
 // -----------------------------------------------------------------------------
 // models
 // -----------------------------------------------------------------------------
 
 /** What decides how tools are told. @internal */
-export interface ToolSettings {
-  /** The model has structured output. */
-  readonly structuredOutputs: boolean
-  readonly strictJsonSchema: boolean | undefined
+export interface ToolSettings extends OwnTools.Settings {
   readonly disableParallelToolCalls: boolean | undefined
+  /** The model thinks before it answers, as far as is known. */
+  readonly thinks: boolean
 }
 
 /** @internal */
@@ -35,12 +31,12 @@ export interface Definitions {
   readonly tools: Array<BetaToolUnion>
   readonly toolChoice: BetaToolChoice | undefined
   readonly betas: Array<string>
-  /** The schema of the answer, where it is to be JSON and the model has structured output. */
+  /** The schema of the answer, where it is to be JSON and the API holds the model to it. */
   readonly format: JsonSchema.JsonSchema | undefined
-  /** The name of the tool whose call is the answer, where the model has not. */
-  readonly forced: string | undefined
-  /** A call's input, as its tool takes it. */
-  readonly read: (tool: Tool.Any, input: unknown) => unknown
+  /** The name of the tool whose call is the answer, where the API does not. */
+  readonly answer: string | undefined
+  /** How a call's input is read, of tools that are strict. */
+  readonly readers: ReadonlyMap<Tool.Any, OwnTools.Defined["read"]>
 }
 
 // -----------------------------------------------------------------------------
@@ -49,32 +45,38 @@ export interface Definitions {
 
 /** Throws an `AiErrorReason` where a tool or a schema cannot be sent. @internal */
 export const make = (options: LanguageModel.ProviderOptions, settings: ToolSettings): Definitions => {
-  const betas: Array<string> = []
-  const strict = new Set<Tool.Any>()
-  const tools = options.tools.map((tool): BetaToolUnion => {
-    if (Tool.isProviderDefined(tool)) {
-      const beta = ClaudeTool.betaOf(tool)
-      if (beta !== undefined) betas.push(beta)
-      checkOptions(tool)
-      return ClaudeTool.onWire(tool) ?? throwForeign(tool)
-    }
-    const { definition, isStrict } = define(tool, settings)
-    if (isStrict) strict.add(tool)
-    return definition
-  })
   const { responseFormat } = options
   const format = responseFormat.type === "json" ? formatOf(responseFormat) : undefined
-  const forced = format === undefined || settings.structuredOutputs ? undefined : toolName(format.name)
-  if (forced !== undefined && format !== undefined) tools.push(answerTool(forced, format))
+  const isEnforced = format !== undefined && settings.structuredOutputs && format.isEnforceable
+  const budget = new StrictBudget()
+  if (isEnforced) budget.format(format.schema)
+  for (const tool of options.tools) {
+    if (!Tool.isProviderDefined(tool)) OwnTools.reserve(tool, settings, budget)
+  }
+
+  const betas: Array<string> = []
+  const readers = new Map<Tool.Any, OwnTools.Defined["read"]>()
+  const tools = options.tools.map((tool): BetaToolUnion => {
+    if (Tool.isProviderDefined(tool)) {
+      const beta = ProviderTool.betaOf(tool)
+      if (beta !== undefined) betas.push(beta)
+      checkOptions(tool)
+      return ProviderTool.onWire(tool) ?? throwForeign(tool)
+    }
+    const { definition, read } = OwnTools.define(tool, settings, budget)
+    if (definition.strict === true) readers.set(tool, read)
+    return definition
+  })
+  const answer = format === undefined ? undefined : toolName(format.name, tools)
+  const isCalled = format !== undefined && answer !== undefined && !isEnforced
+  if (isCalled) tools.push(answerTool(answer, format))
   return {
     tools,
-    toolChoice: forced === undefined
-      ? choiceOf(options, settings)
-      : { type: "tool", name: forced, disable_parallel_tool_use: true },
+    toolChoice: isCalled ? answerChoice(answer, settings) : choiceOf(options, settings),
     betas,
-    format: settings.structuredOutputs ? format?.schema : undefined,
-    forced,
-    read: (tool, input) => strict.has(tool) ? readStrict(tool, input) : input
+    format: isEnforced ? format.schema : undefined,
+    answer,
+    readers
   }
 }
 
@@ -129,121 +131,65 @@ interface Format {
   readonly name: string
   readonly description: string | undefined
   readonly schema: JsonSchema.JsonSchema
+  /** Whether the API's own format takes it. */
+  readonly isEnforceable: boolean
 }
-
-const formats = new WeakMap<Schema.Top, JsonSchema.JsonSchema>()
 
 const formatOf = ({ objectName, schema }: { readonly objectName: string; readonly schema: Schema.Top }): Format => {
-  let json = formats.get(schema)
-  if (json === undefined) {
-    json = inSubset(schema, `The schema of ${JSON.stringify(objectName)}`)
-    formats.set(schema, json)
-  }
-  return { name: objectName, description: SchemaAST.resolveDescription(schema.ast), schema: json }
-}
-
-const answerTool = (name: string, { description, schema }: Format): BetaTool => ({
-  name,
-  description: `${description === undefined ? "" : `${description} `}Answers: its input is the whole answer.`,
-  input_schema: inputSchema(schema)
-})
-
-/** As the API spells names: an identifier may have dots and slashes. */
-const toolName = (name: string): string => name.replaceAll(/[^\w-]/g, "_").slice(0, 128)
-
-const inSubset = (schema: Schema.Constraint, what: string): JsonSchema.JsonSchema => {
-  // What services it needs is for whoever decodes by it.
-  const made = ObjectSchema.make(schema as Schema.Codec<unknown, unknown, unknown, unknown>)
+  const made = answerOf(schema)
   if (Result.isFailure(made)) {
     throw new AiError.UnsupportedSchemaError({
-      description: `${what} cannot be sent as structured output: ${made.failure}` +
+      description: `The schema of ${JSON.stringify(objectName)} cannot be sent as structured output: ${made.failure}` +
         ". Use structs, arrays, records, unions and primitives, without recursion."
     })
   }
-  return made.success.jsonSchema
+  const { jsonSchema } = made.success
+  return {
+    name: objectName,
+    description: SchemaAST.resolveDescription(schema.ast),
+    schema: jsonSchema,
+    isEnforceable: JsonSubset.isEnforceable(jsonSchema)
+  }
+}
+
+/** How the answer to a schema is read, as effect/ai asks for it; what cannot be asked for was refused before. @internal */
+export const answerCodec: LanguageModel.CodecTransformer = (schema) =>
+  // It was made of this very schema.
+  Result.getOrThrowWith(answerOf(schema), (failure) => new Error(failure)) as never
+
+type Answer = Result.Result<ObjectSchema.AnswerSchema<unknown, unknown, unknown>, string>
+
+/** Schemas do not change, and a JSON Schema takes long to make. */
+const answers = new WeakMap<Schema.Constraint, Answer>()
+
+const answerOf = (schema: Schema.Constraint): Answer => {
+  let made = answers.get(schema)
+  if (made === undefined) {
+    // What services it needs is for whoever decodes by it.
+    made = ObjectSchema.ofAnswer(schema as Schema.Codec<unknown, unknown, unknown, unknown>)
+    answers.set(schema, made)
+  }
+  return made
+}
+
+/** One that thinks cannot be made to call a tool, and the newer ones may always think: it is told to. */
+const answerChoice = (name: string, { structuredOutputs, thinks }: ToolSettings): BetaToolChoice =>
+  structuredOutputs || thinks
+    ? { type: "auto", disable_parallel_tool_use: true }
+    : { type: "tool", name, disable_parallel_tool_use: true }
+
+const answerTool = (name: string, { description, schema }: Format): BetaTool => ({
+  name,
+  description: `${description === undefined ? "" : `${description} `}Call it to answer: its input is the whole answer.`,
+  // Of an answer, which is an object.
+  input_schema: schema as unknown as BetaTool.InputSchema
+})
+
+/** As the API spells names, and no other tool's: an identifier may have dots and slashes. */
+const toolName = (identifier: string, tools: ReadonlyArray<BetaToolUnion>): string => {
+  let name = identifier.replaceAll(/[^\w-]/g, "_").slice(0, 120) || "answer"
+  while (tools.some((tool) => "name" in tool && tool.name === name)) name += "_"
+  return name
 }
 
 const messageOf = (error: unknown): string => error instanceof Error ? error.message : String(error)
-
-// -----------------------------------------------------------------------------
-// tools of the program's own
-// -----------------------------------------------------------------------------
-
-interface Defined {
-  readonly definition: BetaTool
-  readonly isStrict: boolean
-}
-
-/** Tools do not change, and a JSON Schema takes long to make. */
-const defined = new WeakMap<Tool.Any, Map<boolean | undefined, Defined>>()
-
-const define = (tool: Tool.Any, settings: ToolSettings): Defined => {
-  const asked = Tool.getStrictMode(tool) ?? settings.strictJsonSchema
-  const mayBeStrict = settings.structuredOutputs && asked !== false
-  // A schema that is given as JSON is for its author to fit to the subset.
-  const wanted = mayBeStrict && (asked === true || !Tool.isDynamic(tool)) ? asked ?? "where it can" : false
-  const key = wanted === "where it can" ? undefined : wanted
-  let kept = defined.get(tool)
-  if (kept === undefined) defined.set(tool, kept = new Map())
-  let known = kept.get(key)
-  if (known === undefined) kept.set(key, known = build(tool, key))
-  return known
-}
-
-const build = (tool: Tool.Any, strict: boolean | undefined): Defined => {
-  const schema = strict === false ? undefined : strictSchema(tool, strict === true)
-  const description = Tool.getDescription(tool)
-  return {
-    isStrict: schema !== undefined,
-    definition: {
-      name: tool.name,
-      ...(description === undefined ? undefined : { description }),
-      input_schema: inputSchema(schema ?? plainSchema(tool)),
-      ...(schema === undefined ? undefined : { strict: true }),
-      ...Context.get(tool.annotations, ClaudeTool.Definition)
-    }
-  }
-}
-
-const strictSchema = (tool: Tool.Any, must: boolean): JsonSchema.JsonSchema | undefined => {
-  if (Tool.isDynamic(tool) && tool.jsonSchema !== undefined) return tool.jsonSchema
-  try {
-    const schema = inSubset(tool.parametersSchema, `The parameters of the tool ${tool.name}`)
-    // The input of a call is an object, and a list of pairs is none.
-    return schema.type === "object" ? schema : undefined
-  } catch (error) {
-    if (must) throw error
-    return undefined
-  }
-}
-
-const plainSchema = (tool: Tool.Any): JsonSchema.JsonSchema => {
-  try {
-    return Tool.getJsonSchema(tool)
-  } catch (error) {
-    throw new AiError.UnsupportedSchemaError({
-      description: `The parameters of the tool ${tool.name} have no JSON Schema: ${messageOf(error)}.`
-    })
-  }
-}
-
-// The API's own type of it asks for `type: "object"`, which it checks itself.
-const inputSchema = (schema: JsonSchema.JsonSchema): BetaTool.InputSchema => schema as unknown as BetaTool.InputSchema
-
-// -----------------------------------------------------------------------------
-// parameters of a call
-// -----------------------------------------------------------------------------
-
-const readers = new WeakMap<Tool.Any, (input: unknown) => Option.Option<unknown>>()
-
-const readStrict = (tool: Tool.Any, input: unknown): unknown => {
-  if (Tool.isDynamic(tool)) return input
-  let read = readers.get(tool)
-  if (read === undefined) {
-    // Of the encoded side alone: it runs none of the schema's own transformations, which are the toolkit's to run.
-    const { codec } = ObjectSchema.codecOf(Schema.toEncoded(tool.parametersSchema))
-    readers.set(tool, read = Schema.decodeUnknownOption(codec))
-  }
-  // What does not fit goes on as it is: the toolkit tells the model what is wrong with it.
-  return Option.getOrElse(read(input), () => input)
-}

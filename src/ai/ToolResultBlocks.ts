@@ -48,6 +48,7 @@ const isContent = (result: unknown): boolean =>
         Predicate.hasProperty(block.source, "type") ||
       block.type === "search_result" && Predicate.hasProperty(block, "source") &&
         Predicate.hasProperty(block, "content") ||
-      block.type === "tool_reference" && Predicate.hasProperty(block, "tool_name")
+      block.type === "tool_reference" && Predicate.hasProperty(block, "tool_name") ||
+      block.type === "browser_state" && Predicate.hasProperty(block, "tabs")
     )
   )

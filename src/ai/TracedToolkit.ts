@@ -3,11 +3,11 @@
  *
  * effect/ai writes the parameters of a call, as they are, on the span that is current when a tool is called. Here that
  * is the call's own span, where they are overwritten before anything else happens: what a tool is given or answers is
- * never in a span.
+ * never in a span, nor what it failed with, since that may say it, too.
  */
-import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
+import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
@@ -23,74 +23,43 @@ import * as Metrics from "../telemetry/Metrics.ts"
 /** Where effect/ai writes what a tool is called with. */
 const PARAMETERS = "parameters"
 
+/** A toolkit whose tools nobody knows. @internal */
+export type AnyToolkit = Toolkit.WithHandler<Record<string, Tool.Any>>
+
+/** The span that a call belongs to, where it is not the current one. @internal */
+export type Parent = () => Tracer.Span | undefined
+
 // -----------------------------------------------------------------------------
 // combinators
 // -----------------------------------------------------------------------------
 
-/** A model that traces the tools of its callers. @internal */
-export const model = (self: LanguageModel.LanguageModel): LanguageModel.LanguageModel =>
-  LanguageModel.LanguageModel.of({
-    ...self,
-    generateText: withTraced(self.generateText, () => undefined),
-    generateObject: withTraced(self.generateObject, () => undefined),
-    streamText: ((options: Options) =>
-      Stream.unwrap(Effect.map(Effect.tracer, (tracer) => {
-        // `streamText` makes its span, and does not make it the parent of what runs in it.
-        const made: { span?: Tracer.Span } = {}
-        // As they came: the method's own type has checked them.
-        const stream = withTraced(self.streamText, () => made.span)(options as never)
-        return Stream.provideService(stream, Tracer.Tracer, watching(tracer, made))
-      }))) as unknown as LanguageModel.LanguageModel["streamText"]
-  })
-
-interface Options {
-  readonly toolkit?: AnyToolkit | Effect.Effect<AnyToolkit> | undefined
-}
-
-/** A toolkit whose tools nobody knows. @internal */
-export type AnyToolkit = Toolkit.WithHandler<Record<string, Tool.Any>>
-
-type Parent = () => Tracer.Span | undefined
-
-/** The same method, whose toolkit is traced. */
-const withTraced = <F extends (options: never) => unknown>(method: F, parent: Parent): F =>
-  // What a method answers depends on its toolkit's type alone, which tracing does not change.
-  ((options: Options) =>
-    method(
-      (options.toolkit === undefined
-        ? options
-        : {
-          ...options,
-          toolkit: Effect.isEffect(options.toolkit)
-            ? Effect.map(options.toolkit, (toolkit) => traced(toolkit, parent))
-            : traced(options.toolkit, parent)
-        }) as never
-    )) as unknown as F
-
-/** A tracer that knows the model's span as soon as it is made. */
-const watching = (tracer: Tracer.Tracer, made: { span?: Tracer.Span }): Tracer.Tracer =>
-  Tracer.make({
-    ...(tracer.context === undefined ? undefined : { context: tracer.context }),
-    span: (options) => {
-      const span = tracer.span(options)
-      if (made.span === undefined && options.name === "LanguageModel.streamText") made.span = span
-      return span
-    }
-  })
-
-// -----------------------------------------------------------------------------
-// toolkits
-// -----------------------------------------------------------------------------
-
-const traced = (self: AnyToolkit, parent: Parent): AnyToolkit => {
+/** The same toolkit with a span for each call; what fails is a `ToolFailed` until it is `shown`. @internal */
+export const traced = (self: AnyToolkit, parent: Parent): AnyToolkit => {
   const handle = (name: string, params: never, id?: string, options?: never) =>
-    Effect.succeed(Stream.unwrap(Effect.gen(function*() {
-      const span = yield* begin(name, id, self.tools[name], parent())
-      return yield* open(self.handle(name, params, id, options), span)
-    })))
-  // It calls the tools as it did, within a stream that begins with the span.
+    Effect.succeed(
+      Stream.unwrap(Effect.gen(function*() {
+        const span = yield* begin(name, id, toolOf(self, name), parent())
+        return yield* open(self.handle(name, params, id, options), span)
+      })).pipe(Stream.catchCause((cause) => Stream.failCause(hidden(name, cause))))
+    )
+  // The results are those of the toolkit; the span's scope is the stream's own, so nothing more is needed.
   return { tools: self.tools, handle: handle as unknown as AnyToolkit["handle"] }
 }
+
+/**
+ * What the tools of a traced toolkit failed with, in place of what stood for it.
+ *
+ * @internal
+ */
+export const shown = <E>(cause: Cause.Cause<E>): Cause.Cause<E> =>
+  cause.reasons.some(isHidden)
+    ? Cause.fromReasons(
+      // What a toolkit fails with is of its caller's errors.
+      cause.reasons.flatMap((reason) => isHidden(reason) ? causes.get(reason.error)!.reasons : [reason]) as Array<
+        Cause.Reason<E>
+      >
+    )
+    : cause
 
 /**
  * Runs a tool in a span of its own; `use` reads what it answers, and says how long that may take.
@@ -103,10 +72,14 @@ export const execute = <A, E, R>(
   use: (results: ReturnType<AnyToolkit["handle"]>) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, Exclude<R, Scope.Scope>> =>
   Effect.scoped(Effect.flatMap(
-    begin(call.name, call.id, self.tools[call.name], undefined),
+    begin(call.name, call.id, toolOf(self, call.name), undefined),
     // The toolkit decodes them.
     (span) => use(open(self.handle(call.name, call.params as never, call.id), span))
   ))
+
+/** What answers nothing answers an empty text, or a chat that was stored could not be read again: JSON has no nothing. */
+const stored = <A extends { readonly encodedResult: unknown }>(result: A): A =>
+  result.encodedResult === undefined ? { ...result, encodedResult: "" } : result
 
 /** A call within its span, which never tells what the tool was given. */
 const open = (called: ReturnType<AnyToolkit["handle"]>, span: Tracer.Span): ReturnType<AnyToolkit["handle"]> =>
@@ -119,17 +92,44 @@ const open = (called: ReturnType<AnyToolkit["handle"]>, span: Tracer.Span): Retu
           if (results.some(({ isFailure }) => isFailure)) {
             span.attribute(Attributes.errorType, Attributes.toolError.failed)
           }
-          return results
+          return Arr.map(results, stored)
         }),
         Stream.provideService(Tracer.ParentSpan, span)
       )
     )
   )
 
+// -----------------------------------------------------------------------------
+// errors
+// -----------------------------------------------------------------------------
+
 /** It did not answer in time. @internal */
 export class ToolTimedOut extends Data.TaggedError("ToolTimedOut")<{ readonly message: string }> {}
 
+/** What a span says of a tool that failed: the failure itself may say what the tool was given. */
 class ToolFailed extends Data.TaggedError("ToolFailed")<{ readonly message: string }> {}
+
+const failed = (name: string) => new ToolFailed({ message: `The tool ${name} failed.` })
+
+const causes = new WeakMap<ToolFailed, Cause.Cause<unknown>>()
+
+const hidden = (name: string, cause: Cause.Cause<unknown>): Cause.Cause<unknown> => {
+  if (Cause.hasInterrupts(cause)) return cause
+  const error = failed(name)
+  causes.set(error, cause)
+  return Cause.fail(error)
+}
+
+const isHidden = (reason: Cause.Reason<unknown>): reason is Cause.Fail<ToolFailed> =>
+  Cause.isFailReason(reason) && reason.error instanceof ToolFailed && causes.has(reason.error)
+
+// -----------------------------------------------------------------------------
+// spans
+// -----------------------------------------------------------------------------
+
+/** A name that the model has made up may be that of anything. */
+const toolOf = ({ tools }: AnyToolkit, name: string): Tool.Any | undefined =>
+  Object.hasOwn(tools, name) ? tools[name] : undefined
 
 const begin = (name: string, id: string | undefined, tool: Tool.Any | undefined, parent: Tracer.Span | undefined) => {
   const description = tool === undefined ? undefined : Tool.getDescription(tool)
@@ -150,8 +150,7 @@ const begin = (name: string, id: string | undefined, tool: Tool.Any | undefined,
         const end = clock.currentTimeNanosUnsafe()
         const hasFailed = Exit.isFailure(exit) && !Exit.hasInterrupts(exit)
         if (hasFailed) span.attribute(Attributes.errorType, errorType(exit.cause))
-        // The failure itself may say what the tool was given; the caller has it.
-        span.end(end, hasFailed ? Exit.fail(new ToolFailed({ message: `The tool ${name} failed.` })) : exit)
+        span.end(end, hasFailed ? Exit.fail(failed(name)) : exit)
         const error = span.attributes.get(Attributes.errorType)
         return Metric.update(
           Metrics.toolDuration(name)(typeof error === "string" ? error : ""),

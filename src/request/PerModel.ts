@@ -26,12 +26,13 @@ export const carry = (request: object, resolved: object): void => {
   if (fields !== undefined) Object.assign(resolved, { [perModel]: fields })
 }
 
-/** The request as another model takes it; one that all take alike is the same. @internal */
+/** The request as another model takes it, with nothing left of the first; one that all take alike is the same. @internal */
 export const rewrite = <R extends object>(resolved: R, model: string): R => {
-  const fields = fieldsOf(resolved)
-  if (fields === undefined) return resolved
+  const fieldsFor = fieldsOf(resolved)
+  if (fieldsFor === undefined) return resolved
   const rewritten = { ...resolved }
-  for (const [key, value] of Object.entries(fields(model))) {
+  const fields: Fields = { tools: undefined, tool_choice: undefined, output_config: undefined, ...fieldsFor(model) }
+  for (const [key, value] of Object.entries(fields)) {
     if (value === undefined) Reflect.deleteProperty(rewritten, key)
     else Object.assign(rewritten, { [key]: value })
   }

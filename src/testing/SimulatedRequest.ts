@@ -1,13 +1,15 @@
 /**
  * A request as the simulator reads it: which endpoint it means, and what the API would refuse at once.
  *
- * Only what the API insists on is checked: the credential, the path, and the fields without which there is no message.
+ * Only what the API insists on is checked: the credential, the path, the fields without which there is no message, and
+ * that turns fit each other.
  */
 import type { MessageCreateParamsBase } from "@anthropic-ai/sdk/resources/messages/messages"
 import type { IncomingHttpHeaders } from "node:http"
 import * as Answer from "./Answer.ts"
 import { record } from "./EventFold.ts"
 import * as SimulatedMessage from "./SimulatedMessage.ts"
+import * as SimulatedTurns from "./SimulatedTurns.ts"
 
 /** Whom a script speaks for. @category models @since 0.1.0 */
 export type Endpoint = "messages" | "count_tokens" | "models"
@@ -67,6 +69,8 @@ export const checkBody = (
   if (messages === undefined) return invalid("messages: Field required")
   if (!Array.isArray(messages)) return invalid("messages: Input should be a valid array")
   if (messages.length === 0) return invalid("messages: at least one message is required")
+  const wrong = SimulatedTurns.refusal(messages)
+  if (wrong !== undefined) return invalid(wrong)
   if (String(headers["anthropic-version"]) >= "2026-10-21" && headers["anthropic-version"] !== undefined) {
     for (const gone of ["temperature", "top_p", "top_k"]) {
       if (gone in rest) return invalid(`${gone}: Extra inputs are not permitted`)

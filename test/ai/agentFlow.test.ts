@@ -60,20 +60,21 @@ describe("spans of an agent", () => {
   for (const way of ["run", "stream"] as const) {
     it.effect(`lie below it, by ${way}, and hold nothing of what tools are given`, () => {
       const observed = observe()
+      const model = way === "run" ? "LanguageModel.generateText" : "LanguageModel.streamText"
       return Effect.gen(function*() {
         yield* Effect.withSpan(way === "run" ? agent.run("Go") : Stream.runDrain(agent.stream("Go")), "program")
         assert.sameDeepMembers(observed.spans.map((span) => [span.name, parentOf(span)]), [
           ["program", undefined],
           ["invoke_agent finder", "program"],
-          ["LanguageModel.streamText", "invoke_agent finder"],
-          ["chat claude-opus-5-5", "LanguageModel.streamText"],
+          [model, "invoke_agent finder"],
+          ["chat claude-opus-5-5", model],
           ["POST", "chat claude-opus-5-5"],
           ["execute_tool find", "invoke_agent finder"],
           ["inner", "execute_tool find"],
           ["execute_tool find", "invoke_agent finder"],
           ["inner", "execute_tool find"],
-          ["LanguageModel.streamText", "invoke_agent finder"],
-          ["chat claude-opus-5-5", "LanguageModel.streamText"],
+          [model, "invoke_agent finder"],
+          ["chat claude-opus-5-5", model],
           ["POST", "chat claude-opus-5-5"]
         ])
         const span = observed.spans.find(({ name }) => name === "invoke_agent finder")!
@@ -281,6 +282,7 @@ describe("an agent that is given up", () => {
   // What it told last before it was.
   const moments: ReadonlyArray<Agent.Step["_tag"]> = [
     "TextDelta",
+    "ToolsCalled",
     "ToolStarted",
     "ToolFinished",
     "TurnFinished",

@@ -1,6 +1,6 @@
 /** A model that plays turns, and an agent's steps as a test reads them. */
-import { Effect, Layer, Ref, Stream } from "effect"
-import { LanguageModel, type Prompt, type Response } from "effect/ai"
+import { Effect, Layer, Ref, Schema, Stream } from "effect"
+import { type AiError, LanguageModel, Prompt, type Response } from "effect/ai"
 import type * as Agent from "../../src/ai/Agent.ts"
 
 export type Part = Response.StreamPartEncoded
@@ -33,24 +33,67 @@ export const ends = (
 export const done = (text = "Done."): ReadonlyArray<Part> => [...says(text), ends("stop")]
 export const asks = (...all: ReadonlyArray<Part>): ReadonlyArray<Part> => [...all, ends("tool-calls")]
 
-export type Turn = ReadonlyArray<Part> | Stream.Stream<Part>
+export type Turn = ReadonlyArray<Part> | Stream.Stream<Part, AiError.AiError>
 
 /** A model whose turns these are, the last of them for all that follow, and the prompts that it was given. */
-export const play = (...turns: readonly [Turn, ...Array<Turn>]) => {
+export const play = (...turns: readonly [Turn, ...Array<Turn>]) =>
+  respond((_prompt, index) => turns[Math.min(index, turns.length - 1)]!)
+
+/** A model that answers what it is asked, and what it was asked with. */
+export const respond = (turnOf: (prompt: Prompt.Prompt, index: number) => Turn) => {
   const prompts: Array<Prompt.Prompt> = []
+  const choices: Array<LanguageModel.ToolChoice<string>> = []
+  const answer = ({ prompt, toolChoice }: LanguageModel.ProviderOptions) => {
+    const turn = turnOf(prompt, prompts.length)
+    prompts.push(prompt)
+    choices.push(toolChoice)
+    return Stream.isStream(turn) ? turn : Stream.fromIterable(turn)
+  }
   const layer = Layer.effect(
     LanguageModel.LanguageModel,
     LanguageModel.make({
-      generateText: () => Effect.succeed([]),
-      streamText: ({ prompt }) => {
-        const turn = turns[Math.min(prompts.length, turns.length - 1)]!
-        prompts.push(prompt)
-        return Stream.isStream(turn) ? turn : Stream.fromIterable(turn)
-      }
+      generateText: (options) => Effect.map(Stream.runCollect(answer(options)), whole),
+      streamText: answer
     })
   )
-  return { prompts, layer }
+  return { prompts, choices, layer }
 }
+
+/** The parts of an answer that came whole. */
+const whole = (parts: ReadonlyArray<Part>): Array<Response.PartEncoded> => {
+  const texts = new Map<string, { type: "text" | "reasoning"; text: string }>()
+  return parts.flatMap((part): Array<Response.PartEncoded> => {
+    switch (part.type) {
+      case "text-start":
+      case "reasoning-start": {
+        const text = { type: part.type === "text-start" ? "text" as const : "reasoning" as const, text: "" }
+        texts.set(part.id, text)
+        return [text]
+      }
+      case "text-delta":
+      case "reasoning-delta":
+        texts.get(part.id)!.text += part.delta
+        return []
+      case "tool-call":
+      case "finish":
+        return [part]
+      default:
+        return []
+    }
+  })
+}
+
+/** The last transcript that was told. */
+export const lastOf = (steps: ReadonlyArray<Agent.Step>): Prompt.Prompt | undefined => {
+  const last = steps.findLast((step) => "transcript" in step)
+  return last !== undefined && "transcript" in last ? last.transcript : undefined
+}
+
+/** A transcript as another process reads it. */
+export const ofJson = (transcript: Prompt.Prompt): Prompt.Prompt =>
+  Schema.decodeUnknownSync(Prompt.Prompt)(
+    JSON.parse(JSON.stringify(Schema.encodeSync(Prompt.Prompt)(transcript)))
+  )
 
 export const tags = (steps: ReadonlyArray<Agent.Step>): ReadonlyArray<string> => steps.map(({ _tag }) => _tag)
 

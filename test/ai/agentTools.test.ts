@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Fiber, Schedule, Schema, Stream } from "effect"
+import { Deferred, Duration, Effect, Fiber, Redacted, Schedule, Schema, Stream } from "effect"
 import { AiError, Prompt, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
 import * as Agent from "../../src/ai/Agent.ts"
 import { seeded } from "../flow/observe.ts"
-import { answers, asks, calls, done, ends as end, finished, gauge, play, tags } from "./agentModel.ts"
+import { answers, asks, calls, done, ends as end, finished, gauge, ofJson, play, tags } from "./agentModel.ts"
 
 const SECRET = "hunter2"
 
@@ -84,6 +84,19 @@ describe("a tool that fails", () => {
       })
     })
   }
+
+  it.effect("is told to this process with what it failed with", () => {
+    const bug = new Error(SECRET)
+    return Effect.gen(function*() {
+      const defect = only(yield* acting(() => Effect.die(bug)).steps)
+      assert.strictEqual(Redacted.value(defect.error!), bug)
+      assert.notInclude(JSON.stringify(defect), SECRET)
+      const failure = only(yield* acting(() => Effect.fail("busy"), { tool: { failure: Schema.String } }).steps)
+      assert.strictEqual(Redacted.value(failure.error!), "busy")
+      const success = only(yield* acting(() => Effect.succeed("fine")).steps)
+      assert.isUndefined(success.error)
+    })
+  })
 
   it.effect("for its parameters is told what is wrong with them, and is not tried again", () => {
     const toolkit = Toolkit.make(
@@ -184,7 +197,161 @@ describe("timeouts and retries", () => {
     }))
 })
 
+describe("results", () => {
+  const long = "x".repeat(10_000_000)
+  const result = { type: "execution-failed" }
+
+  it.effect("of ten million characters are not taken, since the transcript would never go on again", () => {
+    const { model, steps } = acting(() => Effect.succeed(long))
+    return Effect.gen(function*() {
+      const all = yield* steps
+      assert.deepInclude(only(all), { outcome: "failed", attempts: 1 })
+      assert.deepInclude(only(all).result, result)
+      assert.match(JSON.stringify(only(all).result), /10000000 characters where 400000/)
+      assert.isBelow(JSON.stringify(model.prompts[1]).length, 1_000)
+    })
+  })
+
+  it.effect("may be as long as one says, for all tools or one of them, and failures are no longer", () =>
+    Effect.gen(function*() {
+      const outcome = (handler: () => Effect.Effect<string, string>, tools: Agent.ToolsOptions) =>
+        Effect.map(acting(handler, { tool: { failure: Schema.String }, tools }).steps, (all) => only(all))
+      const ten = () => Effect.succeed("0123456789")
+      assert.strictEqual((yield* outcome(ten, { resultLimit: 10 })).outcome, "success")
+      assert.strictEqual((yield* outcome(ten, { resultLimit: 9 })).outcome, "failed")
+      assert.strictEqual(
+        (yield* outcome(ten, { resultLimit: 9, each: { act: { resultLimit: 99 } } })).outcome,
+        "success"
+      )
+      const failed = yield* outcome(() => Effect.fail("0123456789"), { resultLimit: 9 })
+      assert.deepInclude(failed.result, result)
+      assert.throws(() => acting(ten, { tools: { resultLimit: 0 } }), RangeError, /tools\.resultLimit is 0/)
+    }))
+
+  it.effect("that are images or documents are not measured by their bytes", () => {
+    const image = [{ type: "image", source: { type: "base64", media_type: "image/png", data: long } }]
+    const { steps } = acting(() => Effect.succeed(image) as never, { tool: { success: Schema.Json } })
+    return Effect.map(steps, (all) => assert.strictEqual(only(all).outcome, "success"))
+  })
+
+  it.effect("that are no JSON are told to be none, and fail no run", () =>
+    Effect.gen(function*() {
+      const circular: Record<string, unknown> = {}
+      circular["self"] = circular
+      for (const value of [{ n: 1n }, circular]) {
+        const { steps } = acting(() => Effect.succeed(value) as never, { tool: { success: Schema.Unknown } })
+        const all = yield* steps
+        assert.deepInclude(only(all).result, result)
+        assert.strictEqual((all.at(-1) as Agent.Finished).reason, "done")
+      }
+    }))
+
+  it.effect("for the model alone are what is measured", () =>
+    Effect.gen(function*() {
+      const told = (text: string) => ({
+        success: Schema.String,
+        toModelOutput: () => [Prompt.makePart("text", { text })]
+      })
+      const short = acting(() => Effect.succeed(long), { tool: told("short") })
+      const all = yield* short.steps
+      assert.strictEqual(only(all).outcome, "success")
+      const { steps } = acting(() => Effect.succeed("short"), { tool: told(long) })
+      const tooLong = yield* steps
+      assert.strictEqual(only(tooLong).outcome, "failed")
+      assert.isBelow(JSON.stringify(tooLong.at(-1)).length, 2_000)
+    }))
+})
+
+describe("tools that do not let go", () => {
+  it.effect("when their time is up are waited for: what they hold is free before the model is told", () =>
+    Effect.gen(function*() {
+      let isFree = false
+      const { steps } = acting(
+        () =>
+          Effect.ensuring(Effect.never, Effect.andThen(Effect.sleep("5 seconds"), Effect.sync(() => isFree = true))),
+        { tools: { timeout: "10 seconds" } }
+      )
+      const fiber = yield* Effect.forkChild(steps, { startImmediately: true })
+      yield* TestClock.adjust("14 seconds")
+      assert.deepStrictEqual([fiber.pollUnsafe(), isFree], [undefined, false])
+      yield* TestClock.adjust("1 second")
+      const { duration, outcome } = only(yield* Fiber.join(fiber))
+      assert.deepStrictEqual([outcome, Duration.toSeconds(duration), isFree], ["timed-out", 15, true])
+    }))
+
+  it.effect("hold neither the others nor those that wait for their turn longer than that", () =>
+    Effect.gen(function*() {
+      const toolkit = Toolkit.make(one("act"))
+      const agent = Agent.make({ name: "x", toolkit, tools: { concurrency: 2, timeout: "10 seconds" } })
+      const fiber = yield* Stream.runCollect(agent.stream("Go")).pipe(
+        Effect.provide([
+          play(asks(...["never", "a", "b", "c"].map((id) => calls(id, "act"))), done()).layer,
+          toolkit.toLayer({
+            act: (_, { toolCallId }) =>
+              toolCallId === "never" ? Effect.never : Effect.as(Effect.sleep("1 second"), "done")
+          })
+        ]),
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* TestClock.adjust("10 seconds")
+      const steps = yield* Fiber.join(fiber)
+      assert.deepStrictEqual(finished(steps).map(({ outcome, toolCallId }) => [toolCallId, outcome]), [
+        ["a", "success"],
+        ["b", "success"],
+        ["c", "success"],
+        ["never", "timed-out"]
+      ])
+    }))
+})
+
 describe("tools in parallel", () => {
+  it.effect("are a thousand in a turn, eight at once", () =>
+    Effect.gen(function*() {
+      const { get, within } = yield* gauge
+      const ids = Array.from({ length: 1_000 }, (_, n) => `t${n}`)
+      const toolkit = Toolkit.make(one("act"))
+      const model = play(asks(...ids.map((id) => calls(id, "act"))), done())
+      const fiber = yield* Stream.runForEach(Agent.make({ name: "x", toolkit }).stream("Go"), () => Effect.void).pipe(
+        Effect.provide([
+          model.layer,
+          toolkit.toLayer({ act: (_, { toolCallId }) => within(Effect.as(Effect.sleep("1 second"), toolCallId!)) })
+        ]),
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* TestClock.adjust("125 seconds")
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(yield* get, { now: 0, most: 8 })
+      assert.deepStrictEqual(answers(model.prompts[1]!), Object.fromEntries(ids.map((id) => [id, id])))
+    }))
+
+  it.effect("that have much to tell on the way wait until it is looked at", () =>
+    Effect.gen(function*() {
+      const toolkit = Toolkit.make(one("act"))
+      let told = 0
+      let ahead: number | undefined
+      yield* Stream.runForEach(
+        Agent.make({ name: "x", toolkit }).stream("Go"),
+        ({ _tag }) => _tag === "ToolProgress" ? Effect.sync(() => void (ahead ??= told)) : Effect.void
+      ).pipe(
+        Effect.provide([
+          play(asks(calls("t1", "act")), done()).layer,
+          toolkit.toLayer({
+            act: (_, { preliminary }) =>
+              Effect.as(
+                Effect.forEach(
+                  Array.from({ length: 1_000 }),
+                  () => Effect.andThen(preliminary("more"), Effect.sync(() => told++)),
+                  { discard: true }
+                ),
+                "all"
+              )
+          })
+        ])
+      )
+      assert.strictEqual(told, 1_000)
+      assert.isBelow(ahead!, 200)
+    }))
+
   it.effect("are as many as they may be, and all fifty are answered in order", () =>
     Effect.gen(function*() {
       const { get, within } = yield* gauge
@@ -253,8 +420,6 @@ describe("approvals", () => {
     calls("t2", "delete", { path: "/home" }),
     calls("t3", "delete", { path: "/tmp" })
   )
-  const ofJson = (transcript: Prompt.Prompt) =>
-    Schema.decodeUnknownSync(Prompt.Prompt)(JSON.parse(JSON.stringify(Schema.encodeSync(Prompt.Prompt)(transcript))))
 
   it.effect("end the run until they are given; what needs none has run, and what was approved runs once", () => {
     ran.length = 0
@@ -290,7 +455,7 @@ describe("approvals", () => {
       const { transcript } = yield* agent.run("Go").pipe(Effect.provide(play(turn).layer))
       const resumed: Array<Prompt.Prompt> = []
       yield* agent.stream(Agent.answer(transcript, { t2: true })).pipe(
-        Stream.runForEach((step) => Effect.sync(() => step._tag === "Resumed" && resumed.push(step.transcript))),
+        Stream.runForEach((step) => Effect.sync(() => step._tag === "ToolsCalled" && resumed.push(step.transcript))),
         Effect.flip,
         Effect.provide(play([{ type: "error", error: "down" }]).layer)
       )

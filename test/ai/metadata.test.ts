@@ -7,7 +7,7 @@ import * as ClaudeLanguageModel from "../../src/ai/ClaudeLanguageModel.ts"
 import * as Finish from "../../src/ai/Finish.ts"
 import { StreamParts } from "../../src/ai/StreamParts.ts"
 import { quiet } from "../flow/observe.ts"
-import { blocks, bodies, layerOf, MODEL } from "./support.ts"
+import { blocks, bodies, layerOf, MODEL, sentHeaders, stream } from "./support.ts"
 
 const citations = [
   {
@@ -142,11 +142,14 @@ describe("the end of an answer", () => {
         const { metadata } = parts.find((part) => part.type === "finish")!
         const { cost, usage, ...rest } = metadata.anthropic!
         assert.deepStrictEqual(rest, {
+          model: MODEL,
           stopReason: "stop_sequence",
           stopSequence: "END",
           stopDetails: null,
           container: null,
           contextManagement: null,
+          diagnostics: null,
+          inputTransformations: null,
           requestId: "req_scripted",
           attempts: 1,
           cached: false
@@ -158,6 +161,82 @@ describe("the end of an answer", () => {
         stopSequence: "END",
         usage: { input_tokens: 1_000_000, output_tokens: 1000 }
       })]))))
+  }
+
+  for (const way of ["whole", "streamed"] as const) {
+    it.effect(`names the model that stood in for another in the middle, and where goes back (${way})`, () => {
+      const hop = { type: "fallback", from: { model: MODEL }, to: { model: "claude-haiku-5-5" } }
+      const said = (index: number, text: string) => [
+        { type: "content_block_start", index, content_block: { type: "text", text: "" } },
+        { type: "content_block_delta", index, delta: { type: "text_delta", text } },
+        { type: "content_block_stop", index }
+      ]
+      return Effect.gen(function*() {
+        const parts: ReadonlyArray<Response.AnyPart> = way === "whole"
+          ? (yield* LanguageModel.generateText({ prompt: "Go" })).content
+          : yield* Stream.runCollect(LanguageModel.streamText({ prompt: "Go" }))
+        assert.strictEqual(parts.find((part) => part.type === "finish")!.metadata.anthropic!.model, "claude-haiku-5-5")
+        const history = Prompt.concat(Prompt.make("Go"), Prompt.fromResponseParts(parts))
+        yield* LanguageModel.generateText({ prompt: Prompt.concat(history, "On") })
+        assert.deepStrictEqual((yield* bodies).at(-1)!.messages[1].content, [
+          { type: "text", text: "One" },
+          hop,
+          { type: "text", text: "two" }
+        ])
+        assert.include((yield* sentHeaders).at(-1)!["anthropic-beta"], "server-side-fallback")
+      }).pipe(Effect.provide(layerOf([stream([
+        {
+          type: "message_start",
+          message: { id: "m", model: MODEL, content: [], usage: { input_tokens: 1, output_tokens: 1 } }
+        },
+        ...said(0, "One"),
+        { type: "content_block_start", index: 1, content_block: hop },
+        { type: "content_block_stop", index: 1 },
+        ...said(2, "two"),
+        { type: "message_delta", delta: { stop_reason: "end_turn" }, usage: { output_tokens: 2 } },
+        { type: "message_stop" }
+      ])])))
+    })
+  }
+
+  for (const way of ["whole", "streamed"] as const) {
+    it.effect(`has what the API says of it beside its content (${way})`, () =>
+      Effect.gen(function*() {
+        const parts: ReadonlyArray<Response.AnyPart> = way === "whole"
+          ? (yield* LanguageModel.generateText({ prompt: "Go" })).content
+          : yield* Stream.runCollect(LanguageModel.streamText({ prompt: "Go" }))
+        const { metadata } = parts.find((part) => part.type === "finish")!
+        assert.deepInclude(metadata.anthropic, {
+          stopDetails: { type: "refusal", category: "cyber" },
+          container: { id: "c", expires_at: "2026-11-21T00:00:00Z" },
+          contextManagement: { applied_edits: [] },
+          diagnostics: { cache_miss_reason: "tools_changed" },
+          inputTransformations: [{ type: "thinking_dropped" }]
+        })
+      }).pipe(Effect.provide(layerOf([stream([
+        {
+          type: "message_start",
+          message: {
+            id: "m",
+            model: MODEL,
+            content: [],
+            usage: { input_tokens: 1, output_tokens: 1 },
+            diagnostics: { cache_miss_reason: "tools_changed" },
+            input_transformations: [{ type: "thinking_dropped" }]
+          }
+        },
+        {
+          type: "message_delta",
+          delta: {
+            stop_reason: "refusal",
+            stop_details: { type: "refusal", category: "cyber" },
+            container: { id: "c", expires_at: "2026-11-21T00:00:00Z" }
+          },
+          context_management: { applied_edits: [] },
+          usage: { output_tokens: 1 }
+        },
+        { type: "message_stop" }
+      ])]))))
   }
 
   it.effect("is marked where the cache answered, which is asked for by policy", () =>
@@ -213,7 +292,7 @@ describe("over a server", () => {
 
 describe("a stream", () => {
   it("takes any index for a block, as the wire has it", () => {
-    const options = { tools: [], forced: undefined, deferred: false, read: (_tool: unknown, input: unknown) => input }
+    const options = { tools: [], answer: undefined, deferred: false, read: (_tool: unknown, input: unknown) => input }
     const index = 2 ** 31
     const parts = new StreamParts(options, () => 0).read([
       { type: "message_start", message: { id: "m", model: MODEL, content: [], usage: {} } },

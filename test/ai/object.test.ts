@@ -193,6 +193,26 @@ describe("objects", () => {
     ]))
   })
 
+  for (const stopReason of ["max_tokens", "refusal", "model_context_window_exceeded", "pause_turn"] as const) {
+    it.effect(`that stopped early (${stopReason}) say so and what to do, and are not asked for again`, () =>
+      Effect.gen(function*() {
+        const error = yield* LanguageModel.generateObject({ prompt: "Who?", schema: Person }).pipe(
+          Effect.retry({ times: 3, while: (error) => error.isRetryable }),
+          Effect.flip
+        )
+        assert(error.reason._tag === "StructuredOutputError")
+        assert.isFalse(error.isRetryable)
+        assert.include(error.message, `stop_reason ${stopReason}`)
+        assert.notInclude(error.message, "Ada")
+        assert.strictEqual(error.reason.responseText, "{\"name\":\"Ad")
+        const { partial, reason, requestId } = Option.getOrThrow(ClaudeLanguageModel.claudeError(error))
+        assert.strictEqual(reason._tag, "SchemaMismatch")
+        assert.strictEqual(requestId, "req_scripted")
+        assert.isDefined(partial)
+        assert.strictEqual((yield* bodies).length, 1)
+      }).pipe(Effect.provide(layerOf([Answer.text("{\"name\":\"Ad", { stopReason })]))))
+  }
+
   it.effect("may have records and tuples that may be absent", () =>
     Effect.gen(function*() {
       const schema = Schema.Struct({

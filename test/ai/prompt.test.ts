@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { Answer } from "effect-claude/testing"
 import { LanguageModel, Prompt, Tool } from "effect/ai"
 import * as PromptBlocks from "../../src/ai/PromptBlocks.ts"
-import { type Json, lastBody, layerOf, sentHeaders } from "./support.ts"
+import { bodies, type Json, lastBody, layerOf, sentHeaders } from "./support.ts"
 
 const names = new Tool.NameMapper<ReadonlyArray<Tool.Any>>([])
 /** As it is on the wire. */
@@ -97,6 +97,63 @@ describe("turns", () => {
     assert.deepStrictEqual(request([hi, call]).messages[2], { role: "user", content: [answered] })
   })
 
+  const hi = { role: "user", content: "Hi" } as const
+  const sent = (blocks: ReadonlyArray<object>) => ({
+    role: "assistant" as const,
+    // Any block is JSON.
+    content: blocks.map((block) => ({
+      type: "text" as const,
+      text: "",
+      options: { anthropic: { block: block as Json } }
+    }))
+  })
+  const search = (id: string) => ({ type: "server_tool_use", id, name: "web_search", input: {} })
+  const found = (id: string) => ({ type: "web_search_tool_result", tool_use_id: id, content: [] })
+  const thought = { type: "thinking", thinking: "Hm.", signature: "s" }
+  const words = { type: "text", text: "So" }
+
+  for (
+    const [what, blocks, left] of [
+      ["a search that never came to its end", [words, search("1"), found("1"), search("2")], [
+        words,
+        search("1"),
+        found("1")
+      ]],
+      ["a call of an MCP server that never did", [
+        words,
+        { type: "mcp_tool_use", id: "m", name: "f", input: {}, server_name: "far" }
+      ], [words]],
+      ["thoughts that nothing follows", [thought, words, thought, { type: "redacted_thinking", data: "d" }], [
+        thought,
+        words
+      ]],
+      ["a turn that has nothing else", [thought, search("1")], undefined]
+    ] as const
+  ) {
+    it(`of an interruption leave out ${what}`, () => {
+      const { messages } = request([hi, sent(blocks), hi])
+      assert.deepStrictEqual(
+        messages.slice(1, -1),
+        left === undefined ? [] : [{ role: "assistant", content: left }] as typeof messages
+      )
+    })
+  }
+
+  it("keep what the API has yet to run: where it paused, or waits for the program's own tools", () => {
+    const paused = request([hi, sent([words, search("1"), thought])]).messages
+    assert.deepStrictEqual(paused[1]!.content, [words, search("1"), thought])
+    const use = { type: "tool_use", id: "t1", name: "f", input: {} }
+    const { messages } = request([
+      hi,
+      sent([use, search("1")]),
+      { role: "tool", content: [{ type: "tool-result", id: "t1", name: "f", isFailure: false, result: "r" }] },
+      sent([found("1"), words])
+    ])
+    assert.deepStrictEqual(messages[1]!.content, [use, search("1")])
+    const { messages: later } = request([hi, sent([search("1")]), hi, sent([found("1"), words])])
+    assert.deepStrictEqual(later[1]!.content, [search("1")])
+  })
+
   it("leave out what the API refuses: empty texts, thoughts that nobody signed, approvals, what others ran", () => {
     const { messages } = request([
       { role: "user", content: [{ type: "text", text: "" }, { type: "text", text: "Hi" }] },
@@ -105,6 +162,7 @@ describe("turns", () => {
         content: [
           { type: "reasoning", text: "of another model" },
           { type: "text", text: "\n" },
+          { type: "text", text: "", options: { anthropic: { block: { type: "text", text: " ", shine: 1 } } } },
           { type: "text", text: "So" },
           { type: "tool-approval-request", approvalId: "a", toolCallId: "t" },
           { type: "tool-call", id: "ws_1", name: "OpenAiWebSearch", params: {}, providerExecuted: true },
@@ -158,6 +216,11 @@ describe("cache breakpoints", () => {
       {
         role: "assistant",
         content: [
+          {
+            type: "reasoning",
+            text: "r",
+            options: { anthropic: { info: { type: "thinking", signature: "s" }, cacheControl } }
+          },
           text,
           { type: "tool-call", id: "t", name: "f", params: {}, options: cached },
           {
@@ -167,11 +230,6 @@ describe("cache breakpoints", () => {
             params: {},
             providerExecuted: true,
             options: { anthropic: { block, cacheControl } }
-          },
-          {
-            type: "reasoning",
-            text: "r",
-            options: { anthropic: { info: { type: "thinking", signature: "s" }, cacheControl } }
           }
         ]
       },
@@ -181,10 +239,10 @@ describe("cache breakpoints", () => {
       }
     ])
     assert.deepStrictEqual(assistant.messages[1]!.content, [
+      { type: "thinking", thinking: "r", signature: "s" },
       { type: "text", text: "t", cache_control: cacheControl },
       { type: "tool_use", id: "t", name: "f", input: {}, cache_control: cacheControl },
-      { ...block, cache_control: cacheControl },
-      { type: "thinking", thinking: "r", signature: "s" }
+      { ...block, cache_control: cacheControl }
     ])
     assert.deepStrictEqual(assistant.messages[2]!.content, [
       { type: "tool_result", tool_use_id: "t", content: "1", cache_control: cacheControl }
@@ -256,9 +314,16 @@ describe("tool results", () => {
       image
     ])
     assert.strictEqual(result({ result: [{ type: "text" }] }), "[{\"type\":\"text\"}]")
-    assert.deepStrictEqual(result({ result: [{ type: "tool_reference", tool_name: "x" }] }), [
-      { type: "tool_reference", tool_name: "x" }
-    ])
+    for (
+      const block of [
+        { type: "tool_reference", tool_name: "x" },
+        { type: "document", source: { type: "text", media_type: "text/plain", data: "x" } },
+        { type: "search_result", source: "s", title: "t", content: [{ type: "text", text: "x" }] },
+        { type: "browser_state", tabs: [{ id: "1", title: "T", url: "https://a.invalid", active: true }] }
+      ]
+    ) {
+      assert.deepStrictEqual(result({ result: [block] }), [block])
+    }
   })
 
   it("show the model what the tool made for it", () => {
@@ -339,6 +404,39 @@ describe("files", () => {
       { type: "document", source: { type: "file", file_id: "file_2" }, title: "b" }
     )
   })
+
+  it("that are texts are themselves, whatever they begin with", () => {
+    const text = (data: string) => ({ type: "document", source: { type: "text", media_type: "text/plain", data } })
+    const page = "https://a.invalid is where I live\nand more"
+    assert.deepStrictEqual(file({ mediaType: "text/plain", data: page }), text(page))
+    assert.deepStrictEqual(file({ mediaType: "text/plain", data: "https://a.invalid" }), text("https://a.invalid"))
+    assert.deepStrictEqual(file({ mediaType: "text/plain", data: new URL("https://a.invalid/a.txt") }), {
+      type: "document",
+      source: { type: "url", url: "https://a.invalid/a.txt" }
+    })
+  })
+
+  it("by data URL are read as bytes, also where these are no text", () => {
+    const text = (data: string) => ({ type: "document", source: { type: "text", media_type: "text/plain", data } })
+    assert.deepStrictEqual(file({ mediaType: "text/plain", data: "data:,a%20%zz%E0%A4%A" }), text("a %zz\ufffd%A"))
+    assert.deepStrictEqual(file({ mediaType: "text/plain", data: "data:text/plain;charset=utf-8,ü%C3%BC" }), text("üü"))
+    assert.deepStrictEqual(
+      file({ mediaType: "application/pdf", data: "data:application/pdf,%25PDF%FF" }),
+      { type: "document", source: { type: "base64", media_type: "application/pdf", data: "JVBERv8=" } }
+    )
+  })
+
+  it.effect("that lie where the API reads nothing are refused, and what they are is said", () =>
+    Effect.gen(function*() {
+      for (const data of [new URL("file:///etc/a.pdf"), "s3://bucket/a.pdf"]) {
+        const error = yield* Effect.flip(LanguageModel.generateText({
+          prompt: [{ role: "user", content: [{ type: "file", mediaType: "application/pdf", data }] }]
+        }))
+        assert.strictEqual(error.reason._tag, "InvalidUserInputError")
+        assert.include(error.message, String(data))
+      }
+      assert.deepStrictEqual(yield* bodies, [])
+    }).pipe(Effect.provide(layerOf([Answer.hello]))))
 
   it.effect("of a kind that no message takes are refused before anything is sent", () =>
     Effect.gen(function*() {
@@ -477,7 +575,10 @@ describe("parameters", () => {
       assert.notProperty(body, "tool_choice")
       assert.notProperty(body, "betas")
       const [headers] = yield* sentHeaders
-      assert.strictEqual(headers!["anthropic-beta"], "context-management-2025-06-27,mcp-client-2025-11-20,mine-2026")
+      assert.strictEqual(
+        headers!["anthropic-beta"],
+        "context-management-2025-06-27,fast-mode-2026-02-01,mcp-client-2025-11-20,mine-2026"
+      )
     }).pipe(Effect.provide(layerOf([Answer.hello], {
       max_tokens: 99,
       thinking: { type: "adaptive" },

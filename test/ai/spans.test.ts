@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Option, Schema, Stream, Tracer } from "effect"
 import { Answer } from "effect-claude/testing"
 import { Chat, LanguageModel, Prompt, type Response, Tool, Toolkit } from "effect/ai"
+import * as ClaudeTool from "../../src/ai/ClaudeTool.ts"
 import { observe, unended } from "../flow/observe.ts"
 import { blocks, layerOf } from "./support.ts"
 
@@ -18,6 +19,13 @@ const Finds = Toolkit.make(Find)
 const finding = Finds.toLayer({ find: () => Effect.succeed("found").pipe(Effect.withSpan("inner")) })
 
 const use = (id: string, name = "find") => ({ type: "tool_use", id, name, input: { ssn: SECRET } })
+
+/** An answer that the API has searched for. */
+const searched = blocks([
+  { type: "server_tool_use", id: "s1", name: "web_search", input: { query: SECRET } },
+  { type: "web_search_tool_result", tool_use_id: "s1", content: [{ type: "web_search_result", title: SECRET }] },
+  { type: "text", text: SECRET }
+])
 
 const usage = { input_tokens: 3, cache_read_input_tokens: 10, cache_creation_input_tokens: 7, output_tokens: 5 }
 
@@ -166,10 +174,9 @@ describe("spans", () => {
           yield* Effect.exit(Stream.runDrain(LanguageModel.streamText({ prompt: "Go", toolkit })))
           const tools = observed.spans.filter((span) => span.name === "execute_tool find")
           assert.strictEqual(tools.length, 2)
-          for (const span of tools) {
-            assert.strictEqual(span.attributes.get("error.type"), "tool_error")
-            assert.notInclude(told(span), SECRET)
-          }
+          for (const span of tools) assert.strictEqual(span.attributes.get("error.type"), "tool_error")
+          // The model's span, too: it ends as the call does.
+          for (const span of observed.spans) assert.notInclude(told(span), SECRET)
           assert.deepStrictEqual(unended(observed.spans), [])
         }).pipe(
           Effect.provide(
@@ -182,6 +189,53 @@ describe("spans", () => {
       })
     }
   }
+
+  it.effect("tell nothing of what the API ran, nor of prompts, files and answers, also where these do not fit", () => {
+    const observed = observe()
+    const toolkit = Toolkit.make(Find, ClaudeTool.WebSearch_20260318({}))
+    const prompt = [{
+      role: "user",
+      content: [
+        { type: "text", text: SECRET },
+        { type: "file", mediaType: "text/plain", data: SECRET, fileName: SECRET }
+      ]
+    }] as const
+    return Effect.gen(function*() {
+      const asks = [
+        LanguageModel.generateText({ prompt, toolkit }),
+        Stream.runDrain(LanguageModel.streamText({ prompt, toolkit })),
+        LanguageModel.generateObject({ prompt, schema: Schema.Struct({ ssn: Schema.Int }) }),
+        LanguageModel.generateText({ prompt, toolkit }),
+        Stream.runDrain(LanguageModel.streamText({ prompt, toolkit }))
+      ]
+      const messages: Array<string> = []
+      for (const ask of asks) {
+        const exit = yield* Effect.exit(ask as Effect.Effect<unknown, unknown>)
+        if (Exit.isFailure(exit)) messages.push(String(exit.cause))
+      }
+      // The object that does not fit, and the call that nobody declared.
+      assert.strictEqual(messages.length, 3)
+      for (const message of messages) assert.notInclude(message, SECRET)
+      for (const span of observed.spans) assert.notInclude(told(span), SECRET)
+      for (const log of observed.logs) assert.notInclude(log, SECRET)
+    }).pipe(
+      Effect.provide(
+        Layer.provideMerge(
+          Layer.mergeAll(
+            finding,
+            layerOf([
+              searched,
+              searched,
+              Answer.json({ ssn: SECRET }),
+              blocks([use("t1", "nobody")]),
+              blocks([use("t1", "nobody")])
+            ])
+          ),
+          observed.layer
+        )
+      )
+    )
+  })
 
   it.effect("all end where a stream is left in the middle of a tool", () => {
     const observed = observe()

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Schema, Stream } from "effect"
 import { Answer } from "effect-claude/testing"
-import { LanguageModel, Prompt, type Response, Tool, Toolkit } from "effect/ai"
+import { AiError, LanguageModel, Prompt, type Response, Tool, Toolkit } from "effect/ai"
 import * as ClaudeTool from "../../src/ai/ClaudeTool.ts"
 import { blocks, bodies, type Json, lastBody, layerOf, sentHeaders } from "./support.ts"
 
@@ -191,9 +191,57 @@ describe("a tool that fails", () => {
     const [toolkit, handlers] = [failing, failing.toLayer(handler)]
     return Effect.gen(function*() {
       assert.strictEqual(yield* Effect.flip(LanguageModel.generateText({ prompt: "Go", toolkit })), "broken")
-      const exit = yield* Effect.exit(Stream.runDrain(LanguageModel.streamText({ prompt: "Go", toolkit })))
-      assert.isTrue(Exit.isFailure(exit))
+      const streamed = Stream.runDrain(LanguageModel.streamText({ prompt: "Go", toolkit }))
+      assert.strictEqual(yield* Effect.flip(streamed), "broken")
     }).pipe(Effect.provide([handlers, layerOf([blocks([use("t1", "f", { n: 1 })])])]))
+  })
+
+  it.effect("fails the call with its own cause, with a defect as with parameters that do not fit", () => {
+    const bug = new Error("a bug")
+    const handlers = failing.toLayer({ f: () => Effect.die(bug) })
+    return Effect.gen(function*() {
+      const whole = LanguageModel.generateText({ prompt: "Go", toolkit: failing })
+      const streamed = Stream.runDrain(LanguageModel.streamText({ prompt: "Go", toolkit: failing }))
+      for (const ask of [whole, streamed]) {
+        const exit = yield* Effect.exit(ask)
+        assert(Exit.isFailure(exit))
+        assert.deepStrictEqual(
+          exit.cause.reasons.map((reason) => reason._tag === "Die" ? reason.defect : reason._tag),
+          [bug]
+        )
+      }
+      for (const ask of [whole, streamed]) {
+        const error = yield* Effect.flip(ask as Effect.Effect<unknown, unknown>)
+        assert.isTrue(AiError.isAiError(error) && error.reason._tag === "ToolParameterValidationError")
+      }
+    }).pipe(Effect.provide([
+      handlers,
+      layerOf([
+        blocks([use("t1", "f", { n: 1 })]),
+        blocks([use("t1", "f", { n: 1 })]),
+        blocks([use("t1", "f", { n: "one" })])
+      ])
+    ]))
+  })
+
+  it.effect("fails the call with all that failed beside it", () => {
+    const both = Deferred.makeUnsafe<void>()
+    let begun = 0
+    const handlers = failing.toLayer({
+      f: ({ n }) =>
+        Effect.suspend(() => ++begun === 2 ? Deferred.succeed(both, undefined) : Effect.void).pipe(
+          Effect.andThen(Deferred.await(both)),
+          Effect.andThen(Effect.fail(`broken ${n}`))
+        )
+    })
+    return Effect.gen(function*() {
+      const exit = yield* Effect.exit(LanguageModel.generateText({ prompt: "Go", toolkit: failing }))
+      assert.isTrue(Exit.isFailure(exit))
+      assert.match(String(exit), /broken [12]/)
+      assert.notInclude(String(exit), "The tool f failed")
+    }).pipe(
+      Effect.provide([handlers, layerOf([blocks([use("t1", "f", { n: 1 }), use("t2", "f", { n: 2 })])])])
+    )
   })
 })
 
@@ -354,6 +402,62 @@ describe("schemas of tools", () => {
         defer_loading: true
       }])
     }).pipe(Effect.provide(layerOf([Answer.hello]))))
+})
+
+describe("what the API enforces in one request", () => {
+  const none = Schema.Struct({ a: Schema.String })
+  const many = (count: number, parameters: Schema.Struct<Schema.Struct.Fields>, from = 0) =>
+    Array.from({ length: count }, (_, n) => Tool.make(`f${from + n}`, { parameters, success: Schema.String }))
+  const strictOf = (tools: ReadonlyArray<Tool.Any>, more: object = {}) =>
+    Effect.gen(function*() {
+      const toolkit = {
+        tools: Object.fromEntries(tools.map((tool) => [tool.name, tool])),
+        handle: () => Effect.die("")
+      }
+      yield* LanguageModel.generateText({ prompt: "Go", toolkit: toolkit as never, ...more })
+      const { tools: sent } = yield* lastBody
+      assert.strictEqual(sent.length, tools.length)
+      return (sent as ReadonlyArray<Json>).flatMap(({ name, strict }) => strict === true ? [name] : [])
+    }).pipe(Effect.provide(layerOf([Answer.hello])))
+
+  it.effect("is twenty tools, the first", () =>
+    Effect.gen(function*() {
+      const strict = yield* strictOf(many(25, none))
+      assert.deepStrictEqual(strict, Array.from({ length: 20 }, (_, n) => `f${n}`))
+    }))
+
+  it.effect("is sixteen unions, and what may be absent is one; a tool without any still has room", () =>
+    Effect.gen(function*() {
+      const optional = Schema.Struct({
+        a: Schema.optionalKey(Schema.String),
+        deep: Schema.Struct({ b: Schema.NullOr(Schema.Int) })
+      })
+      const strict = yield* strictOf([...many(10, optional), ...many(1, none, 10)])
+      assert.deepStrictEqual(strict, ["f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f10"])
+    }))
+
+  it.effect("has room first for the tools that must be strict", () =>
+    Effect.gen(function*() {
+      const must = Tool.make("must", { parameters: none, success: Schema.String }).annotate(Tool.Strict, true)
+      const strict = yield* strictOf([...many(25, none), must])
+      assert.deepStrictEqual(strict, [...Array.from({ length: 19 }, (_, n) => `f${n}`), "must"])
+    }))
+
+  it.effect("is read from those that it enforces, and the others are left as they are", () => {
+    const Optional = Schema.Struct({ a: Schema.optionalKey(Schema.String), b: Schema.NullOr(Schema.String) })
+    const toolkit = Toolkit.make(
+      ...Array.from({ length: 10 }, (_, n) => Tool.make(`f${n}`, { parameters: Optional, success: Schema.String }))
+    )
+    const seen: Array<unknown> = []
+    const handler = (params: unknown) => Effect.sync(() => (seen.push(params), "x"))
+    return Effect.gen(function*() {
+      yield* LanguageModel.generateText({ prompt: "Go", toolkit, concurrency: 1 })
+      assert.deepStrictEqual(seen, [{ b: null }, { b: null }])
+    }).pipe(Effect.provide([
+      toolkit.toLayer(Object.fromEntries(Array.from({ length: 10 }, (_, n) => [`f${n}`, handler])) as never),
+      layerOf([blocks([use("t1", "f0", { a: null, b: null }), use("t2", "f9", { b: null })])])
+    ])) as Effect.Effect<void>
+  })
 })
 
 describe("Claude's own tools", () => {

@@ -8,7 +8,7 @@ const written = PerModel.write(
   (model): PerModel.Fields =>
     model === "new"
       ? { tools: undefined, output_config: { effort: "low" } }
-      : { tools: [tool], output_config: undefined }
+      : { tools: [tool] }
 )
 
 describe("a request that models take in different ways", () => {

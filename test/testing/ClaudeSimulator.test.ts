@@ -408,6 +408,84 @@ describe("refusals", () => {
       assert.deepInclude(message.content[0], { type: "text", text: "scripted" })
     }))
 
+  const ask = { role: "user", content: "Go" }
+  const call = (...ids: ReadonlyArray<string>) => ({
+    role: "assistant",
+    content: ids.map((id) => ({ type: "tool_use", id, name: "f", input: {} }))
+  })
+  const result = (...ids: ReadonlyArray<string>) => ({
+    role: "user",
+    content: ids.map((id) => ({ type: "tool_result", tool_use_id: id, content: "1" }))
+  })
+  const said = (role: string, ...content: ReadonlyArray<object>) => ({ role, content })
+  const text = (text: string, more: object = {}) => ({ type: "text", text, ...more })
+  const search = { type: "server_tool_use", id: "s", name: "web_search", input: {} }
+  const found = { type: "web_search_tool_result", tool_use_id: "s", content: [] }
+
+  for (
+    const [what, messages, refusal] of [
+      ["a call that nobody answered", [ask, call("a", "b"), result("a"), ask], "messages.1: `tool_use` ids were found"],
+      ["a call at the end", [ask, call("a")], "messages.1: `tool_use` ids were found"],
+      ["a result without its call", [ask, result("a")], "messages.1.content.0: unexpected `tool_use_id`"],
+      [
+        "a result that comes a turn too late",
+        [ask, call("a"), result("a"), said("assistant", text("So.")), result("a")],
+        "messages.4.content.0: unexpected `tool_use_id`"
+      ],
+      ["two results of one call", [ask, call("a"), result("a", "a")], "messages.2.content.1: each tool_use must have"],
+      ["what the API ran without its call", [ask, said("assistant", found)], "`web_search_tool_result` blocks: s"],
+      [
+        "a turn that ends with a thought",
+        [ask, said("assistant", { type: "thinking", thinking: "Hm.", signature: "c2ln" }), ask],
+        "messages.1: The final block in an assistant message cannot be `thinking`."
+      ],
+      [
+        "what the API has not run to its end",
+        [ask, said("assistant", search, text("So.")), ask],
+        "messages.1: `web_search` tool use with id `s` was found without a corresponding `web_search_tool_result`"
+      ],
+      ["an empty text", [said("user", text(""))], "text content blocks must be non-empty"],
+      ["a text of blanks", [ask, said("assistant", text(" \n")), ask], "must contain non-whitespace text"],
+      ["an empty message", [{ role: "user", content: "" }], "text content blocks must be non-empty"]
+    ] as const
+  ) {
+    it.live(`refuses ${what}, as the API says it`, () =>
+      Effect.gen(function*() {
+        const { url } = yield* simulate()
+        const response = yield* Effect.promise(() => post(url, { body: { ...body, messages } }))
+        assert.strictEqual(response.status, 400)
+        const { error } = yield* Effect.promise(() => response.json())
+        assert.strictEqual(error.type, "invalid_request_error")
+        assert.include(error.message, refusal)
+      }))
+  }
+
+  it.live("takes turns of many messages, instructions between them, and blocks that it does not know", () =>
+    Effect.gen(function*() {
+      const { url } = yield* simulate()
+      const messages = [
+        ask,
+        said("user", text("And")),
+        said("assistant", text("Well."), { type: "hologram" }, search, found, text("", { citations: [{}] })),
+        call("a"),
+        call("b"),
+        { role: "system", content: "Be brief." },
+        result("b"),
+        said("user", { type: "tool_result", tool_use_id: "a" }, text("So?")),
+        said(
+          "assistant",
+          { type: "mcp_tool_result", tool_use_id: "elsewhere" },
+          { ...search, id: "s2" },
+          ...call("c").content
+        ),
+        result("c"),
+        // It goes on where it was.
+        said("assistant", { ...search, id: "s3" })
+      ]
+      const response = yield* Effect.promise(() => post(url, { body: { ...body, messages } }))
+      assert.strictEqual(response.status, 200)
+    }))
+
   it.live("lists models, a page at a time, and knows no others where they are given", () =>
     Effect.gen(function*() {
       const { script, url } = yield* ClaudeSimulator.make({
