@@ -30,7 +30,7 @@ import * as Finish from "./Finish.ts"
 import * as Requests from "./Requests.ts"
 import * as ResponseParts from "./ResponseParts.ts"
 import { StreamParts } from "./StreamParts.ts"
-import * as ToolDefinitions from "./ToolDefinitions.ts"
+import * as ToolDefinitions from "./tools/ToolDefinitions.ts"
 import * as TracedModel from "./TracedModel.ts"
 
 // -----------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import * as Betas from "./Betas.ts"
 import * as Breakpoints from "./Breakpoints.ts"
 import * as PromptBlocks from "./PromptBlocks.ts"
 import type * as ResponseParts from "./ResponseParts.ts"
-import * as ToolDefinitions from "./ToolDefinitions.ts"
+import * as ToolDefinitions from "./tools/ToolDefinitions.ts"
 
 // -----------------------------------------------------------------------------
 // models

@@ -1,10 +1,12 @@
 /**
  * What of a request depends on the model that is asked, so that another may be asked in its place.
  */
-import type { MessageFields } from "./Request.ts"
+import type { MessageCreateParamsBase } from "@anthropic-ai/sdk/resources/messages/messages"
 
 /** Of a request's parameters, those that models take in different ways. @internal */
-export type Fields = Pick<MessageFields, "tools" | "tool_choice" | "output_config">
+export type Fields = {
+  readonly [K in "tools" | "tool_choice" | "output_config"]?: MessageCreateParamsBase[K] | undefined
+}
 
 /** Where a request says how it is written for each model: it is never sent, nor part of a cache key. @internal */
 export const perModel: unique symbol = Symbol.for("effect-claude/perModel")

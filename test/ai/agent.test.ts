@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Schema, Stream } from "effect"
 import { AiError, LanguageModel, Prompt, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
-import * as Agent from "../../src/ai/Agent.ts"
+import * as Agent from "../../src/ai/agent/Agent.ts"
 import { answers, asks, calls, done, ends, finished, ofJson, play, respond, says, tags } from "./agentModel.ts"
 
 const Add = Tool.make("add", {

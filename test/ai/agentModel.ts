@@ -1,7 +1,7 @@
 /** A model that plays turns, and an agent's steps as a test reads them. */
 import { Effect, Layer, Ref, Schema, Stream } from "effect"
 import { type AiError, LanguageModel, Prompt, type Response } from "effect/ai"
-import type * as Agent from "../../src/ai/Agent.ts"
+import type * as Agent from "../../src/ai/agent/Agent.ts"
 
 export type Part = Response.StreamPartEncoded
 

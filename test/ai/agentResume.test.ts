@@ -4,7 +4,7 @@ import { Deferred, Effect, Fiber, Option, Schema, Stream } from "effect"
 import { AiError, Prompt, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
 import { inspect } from "node:util"
-import * as Agent from "../../src/ai/Agent.ts"
+import * as Agent from "../../src/ai/agent/Agent.ts"
 import { seeded } from "../flow/observe.ts"
 import {
   answers,

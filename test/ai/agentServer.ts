@@ -4,7 +4,7 @@ import { Effect, Layer } from "effect"
 import { McpProtocol, McpServer, type Tool } from "effect/ai"
 import { HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"
-import type * as AgentTool from "../../src/ai/AgentTool.ts"
+import type * as AgentTool from "../../src/ai/agent/AgentTool.ts"
 
 /** The URL at which it is. */
 export const serve = <Name extends string, R>(

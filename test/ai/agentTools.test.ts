@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, Redacted, Schedule, Schema, Stream } from "effect"
 import { AiError, Prompt, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
-import * as Agent from "../../src/ai/Agent.ts"
+import * as Agent from "../../src/ai/agent/Agent.ts"
 import { seeded } from "../flow/observe.ts"
 import { answers, asks, calls, done, ends as end, finished, gauge, ofJson, play, tags } from "./agentModel.ts"
 

@@ -4,7 +4,7 @@ import { Answer } from "effect-claude/testing"
 import { LanguageModel, Prompt, type Response, Tool, Toolkit } from "effect/ai"
 import { readFileSync } from "node:fs"
 import * as ClaudeLanguageModel from "../../src/ai/ClaudeLanguageModel.ts"
-import * as ClaudeTool from "../../src/ai/ClaudeTool.ts"
+import * as ClaudeTool from "../../src/ai/tools/ClaudeTool.ts"
 import { blocks, layerOf, sentHeaders } from "./support.ts"
 
 const betasOf = (
@@ -26,7 +26,7 @@ const after = (block: object): Prompt.RawInput =>
 
 describe("betas", () => {
   const used = readFileSync(new URL("../../src/ai/Betas.ts", import.meta.url), "utf8") +
-    readFileSync(new URL("../../src/ai/ProviderTool.ts", import.meta.url), "utf8")
+    readFileSync(new URL("../../src/ai/tools/ProviderTool.ts", import.meta.url), "utf8")
   const known = readFileSync(
     new URL("../../node_modules/@anthropic-ai/sdk/resources/beta/beta.d.ts", import.meta.url),
     "utf8"

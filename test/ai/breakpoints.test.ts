@@ -4,8 +4,8 @@ import { Effect, Schema } from "effect"
 import { Answer } from "effect-claude/testing"
 import { LanguageModel, Prompt, Tool, Toolkit } from "effect/ai"
 import { readFileSync } from "node:fs"
-import * as ClaudeTool from "../../src/ai/ClaudeTool.ts"
 import * as PromptBlocks from "../../src/ai/PromptBlocks.ts"
+import * as ClaudeTool from "../../src/ai/tools/ClaudeTool.ts"
 import { type Json, lastBody, layerOf } from "./support.ts"
 
 const types = readFileSync(

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema, Stream } from "effect"
 import { Answer } from "effect-claude/testing"
 import { Chat, Prompt, Tool, Toolkit } from "effect/ai"
-import * as ClaudeTool from "../../src/ai/ClaudeTool.ts"
+import * as ClaudeTool from "../../src/ai/tools/ClaudeTool.ts"
 import {
   bodies,
   finishOf,

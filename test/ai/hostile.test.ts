@@ -4,7 +4,7 @@ import { Effect, Exit, Stream } from "effect"
 import { Claude, RetryPolicy } from "effect-claude"
 import { Answer } from "effect-claude/testing"
 import { LanguageModel, Prompt, type Response, Tool, Toolkit } from "effect/ai"
-import * as ClaudeTool from "../../src/ai/ClaudeTool.ts"
+import * as ClaudeTool from "../../src/ai/tools/ClaudeTool.ts"
 import { layerOf, stream } from "./support.ts"
 
 const message = {

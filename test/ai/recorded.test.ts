@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Stream } from "effect"
 import { Answer } from "effect-claude/testing"
 import { LanguageModel, Prompt, type Response, Tool, Toolkit } from "effect/ai"
-import * as ClaudeTool from "../../src/ai/ClaudeTool.ts"
+import * as ClaudeTool from "../../src/ai/tools/ClaudeTool.ts"
 import { streams } from "../decode/streams.ts"
 import {
   expectedOf,

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Option, Schema, Stream, Tracer } from "effect"
 import { Answer } from "effect-claude/testing"
 import { Chat, LanguageModel, Prompt, type Response, Tool, Toolkit } from "effect/ai"
-import * as ClaudeTool from "../../src/ai/ClaudeTool.ts"
+import * as ClaudeTool from "../../src/ai/tools/ClaudeTool.ts"
 import { observe, unended } from "../flow/observe.ts"
 import { blocks, layerOf } from "./support.ts"
 

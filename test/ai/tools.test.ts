@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Schema, Stream } from "effect"
 import { Answer } from "effect-claude/testing"
 import { AiError, LanguageModel, Prompt, type Response, Tool, Toolkit } from "effect/ai"
-import * as ClaudeTool from "../../src/ai/ClaudeTool.ts"
+import * as ClaudeTool from "../../src/ai/tools/ClaudeTool.ts"
 import { blocks, bodies, type Json, lastBody, layerOf, sentHeaders } from "./support.ts"
 
 const use = (id: string, name: string, input: unknown) => ({

@@ -8,8 +8,8 @@
 import type * as Response from "effect/ai/Response"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
+import type { FinishInfo } from "../Options.ts"
 import type * as AgentStep from "./AgentStep.ts"
-import type { FinishInfo } from "./Options.ts"
 
 // -----------------------------------------------------------------------------
 // options

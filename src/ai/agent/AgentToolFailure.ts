@@ -12,7 +12,7 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { ToolTimedOut } from "./TracedToolkit.ts"
+import { ToolTimedOut } from "../TracedToolkit.ts"
 
 // -----------------------------------------------------------------------------
 // models

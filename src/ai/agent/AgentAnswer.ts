@@ -10,10 +10,10 @@ import * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import type { AnyToolkit } from "../TracedToolkit.ts"
 import type * as AgentStep from "./AgentStep.ts"
 import type { Told } from "./AgentTools.ts"
 import * as AgentTranscript from "./AgentTranscript.ts"
-import type { AnyToolkit } from "./TracedToolkit.ts"
 
 // -----------------------------------------------------------------------------
 // models

@@ -11,13 +11,13 @@ import type * as Response from "effect/ai/Response"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as AiErrors from "../AiErrors.ts"
 import * as AgentAnswer from "./AgentAnswer.ts"
 import type * as AgentLimits from "./AgentLimits.ts"
 import type * as AgentStep from "./AgentStep.ts"
 import type { Settings } from "./AgentToolCall.ts"
 import * as AgentTools from "./AgentTools.ts"
 import * as AgentTranscript from "./AgentTranscript.ts"
-import * as AiErrors from "./AiErrors.ts"
 
 // -----------------------------------------------------------------------------
 // models

@@ -5,7 +5,7 @@ import type { BetaToolResultContentBlockParam, BetaToolUnion } from "@anthropic-
 import * as Tool from "effect/ai/Tool"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import type * as Betas from "./Betas.ts"
+import type * as Betas from "../Betas.ts"
 
 // -----------------------------------------------------------------------------
 // models

@@ -6,8 +6,8 @@
  */
 import type * as McpSchema from "effect/ai/McpSchema"
 import * as Prompt from "effect/ai/Prompt"
-import { limits } from "../files/Attachment.ts"
-import * as MediaType from "../files/MediaType.ts"
+import { limits } from "../../files/Attachment.ts"
+import * as MediaType from "../../files/MediaType.ts"
 
 // -----------------------------------------------------------------------------
 // combinators

@@ -13,11 +13,11 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
+import * as TracedToolkit from "../TracedToolkit.ts"
 import * as AgentLimits from "./AgentLimits.ts"
 import type * as AgentStep from "./AgentStep.ts"
 import * as ToolFailure from "./AgentToolFailure.ts"
 import type * as AgentTranscript from "./AgentTranscript.ts"
-import * as TracedToolkit from "./TracedToolkit.ts"
 
 // -----------------------------------------------------------------------------
 // options

@@ -22,8 +22,8 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Stream from "effect/Stream"
+import * as AiErrors from "../AiErrors.ts"
 import type * as Agent from "./Agent.ts"
-import * as AiErrors from "./AiErrors.ts"
 
 // -----------------------------------------------------------------------------
 // models

@@ -11,11 +11,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
+import type { AnyToolkit } from "../TracedToolkit.ts"
 import type * as AgentStep from "./AgentStep.ts"
 import { type Ended, notRun, run, type Settings } from "./AgentToolCall.ts"
 import * as ToolFailure from "./AgentToolFailure.ts"
 import * as AgentTranscript from "./AgentTranscript.ts"
-import type { AnyToolkit } from "./TracedToolkit.ts"
 
 // -----------------------------------------------------------------------------
 // models

@@ -13,11 +13,11 @@ import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
-import * as Attributes from "../telemetry/Attributes.ts"
-import * as Metrics from "../telemetry/Metrics.ts"
+import * as Attributes from "../../telemetry/Attributes.ts"
+import * as Metrics from "../../telemetry/Metrics.ts"
+import * as AiErrors from "../AiErrors.ts"
 import type * as AgentLimits from "./AgentLimits.ts"
 import type * as AgentStep from "./AgentStep.ts"
-import * as AiErrors from "./AiErrors.ts"
 
 /** Runs an agent within its span. @internal */
 export const within = <E, R>(
