@@ -31,11 +31,11 @@ import * as Call from "./internal/Call.ts"
 import * as Endpoint from "./internal/Endpoint.ts"
 import * as Fallback from "./internal/Fallback.ts"
 import * as Money from "./internal/Money.ts"
+import * as Objects from "./internal/Objects.ts"
 import * as Settings from "./internal/Settings.ts"
 import * as StreamCall from "./internal/StreamCall.ts"
 import * as Estimate from "./request/Estimate.ts"
 import * as Request from "./request/Request.ts"
-import * as StructuredOutput from "./request/StructuredOutput.ts"
 import * as AdmissionTelemetry from "./telemetry/AdmissionTelemetry.ts"
 import * as CallSpan from "./telemetry/CallSpan.ts"
 import type * as CallTelemetry from "./telemetry/CallTelemetry.ts"
@@ -413,48 +413,13 @@ const makeWith = Effect.fnUntraced(function*(
       (call, exit) => Call.end(call, Call.outcomeOf(exit), exit)
     )
 
-  const object: Claude["Service"]["object"] = (schema, request) =>
-    Effect.flatMap(CurrentPolicy, ({ repair = settings.policy.repair ?? 1 }) => {
-      let isReplayed = false
-      const ask = (anew: boolean) =>
-        StructuredOutput.ask(schema, request, {
-          ...Text,
-          message: (request) =>
-            Effect.tap(folded(request, anew), ({ cached }) => Effect.sync(() => isReplayed = cached)),
-          repair,
-          model: settings.defaults.model
-        })
-      // An answer that does not fit is not met again for as long as it is kept.
-      return Effect.catchIf(
-        ask(false),
-        ({ reason }) => isReplayed && reason._tag === "SchemaMismatch",
-        () => ask(true)
-      )
-    })
-
-  const streamObject: Claude["Service"]["streamObject"] = (schema, request) =>
-    Stream.unwrap(Effect.gen(function*() {
-      const asked = yield* StructuredOutput.prepare(schema, request, { ...Text, model: settings.defaults.model })
-      // Loaded by those who use it.
-      const { parts } = yield* Effect.promise(() => import("./decode/ObjectParts.ts"))
-      let isReplayed = false
-      const receipt = (event: Partial<Receipt>) => {
-        const receipt = receiptOf(event)
-        isReplayed = receipt.cached
-        return receipt
-      }
-      const ask = (policy: Policy) =>
-        Stream.transformPull(
-          withPolicy(policy)(stream(asked.request)),
-          (pull) => Effect.sync(() => parts(pull, asked, receipt))
-        )
-      return Stream.catchIf(
-        ask({ onBreak: "fail" }),
-        // What was kept comes in one read, so nobody has seen a part of one that does not fit.
-        ({ reason }) => isReplayed && reason._tag === "SchemaMismatch",
-        () => ask({ onBreak: "fail", cache: false })
-      )
-    }))
+  const { object, streamObject } = Objects.make({
+    message: folded,
+    stream: (request, anew) =>
+      withPolicy(anew ? { onBreak: "fail", cache: false } : { onBreak: "fail" })(stream(request)),
+    repair: Effect.map(CurrentPolicy, ({ repair = settings.policy.repair ?? 1 }) => repair),
+    model: settings.defaults.model
+  })
 
   return Claude.of({ message, object, stream, streamObject, countTokens, usage: money.usage })
 })
@@ -550,8 +515,8 @@ export const text = (request: MessageRequest): Effect.Effect<string, ClaudeError
 /**
  * Asks for an object of a schema, sent as structured output (a model that has none calls a tool) and decoded strictly.
  * One that does not fit is sent back once with the decode error (`repair`), as a call of its own; then, or when it was
- * cut or refused, it is a `SchemaMismatch`. A schema that cannot be sent is an `InvalidRequest` that says where, and
- * nothing is sent.
+ * cut or refused, it is a `SchemaMismatch`. A schema that cannot be sent is an `InvalidRequest` that says where, and so
+ * is a format of the request's own beside it: nothing is sent.
  *
  * @category calls
  * @since 0.1.0
@@ -608,25 +573,17 @@ export const collect = <E, R>(
 ): Effect.Effect<Message, E | ClaudeError.ClaudeError, R> =>
   Effect.suspend(() => {
     let accumulator = new Accumulator()
-    let receipt = receiptOf({})
+    let receipt = Call.receiptOf({})
     const add = (event: StreamEvent) => {
       if (event.type === "restart") accumulator = new Accumulator()
       else accumulator.add([event])
-      if (event.type === "message_stop") receipt = receiptOf(event)
+      if (event.type === "message_stop") receipt = Call.receiptOf(event)
     }
     return Stream.runForEachArray(events, (events) => Effect.sync(() => events.forEach(add))).pipe(
       Effect.andThen(Effect.suspend(() => accumulator.folded)),
       Effect.map((message): Message => Object.assign(message, receipt))
     )
   })
-
-const receiptOf = ({ attempts = 1, billed, cached = false, cost, requestId }: Partial<Receipt>): Receipt => ({
-  requestId,
-  cost,
-  attempts,
-  billed,
-  cached
-})
 
 /**
  * Counts the input tokens of a request, without sending it to a model.

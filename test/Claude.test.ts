@@ -184,7 +184,7 @@ describe("object", () => {
     ["a fraction", Answer.json({ name: "Ada", age: 36.5 })],
     ["prose", Answer.text("Ada is 36.")],
     ["JSON in prose", Answer.text(`Here: ${JSON.stringify(ada)}`)],
-    ["no text at all", Answer.content([{ type: "tool_use", name: "go", input: {} }])]
+    ["no text at all", Answer.content([{ type: "thinking", thinking: "Hm." }])]
   ]
 
   it.effect.each(misfits)(

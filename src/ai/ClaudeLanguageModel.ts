@@ -20,18 +20,19 @@ import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
-import * as Tracer from "effect/Tracer"
+import type * as Tracer from "effect/Tracer"
 import * as Claude from "../Claude.ts"
 import * as ClaudeError from "../ClaudeError.ts"
-import * as Model from "../request/Model.ts"
 import * as AiErrors from "./AiErrors.ts"
 import * as Demand from "./Demand.ts"
 import * as Finish from "./Finish.ts"
+import * as Opening from "./Opening.ts"
 import * as Requests from "./Requests.ts"
 import * as ResponseParts from "./ResponseParts.ts"
 import { StreamParts } from "./StreamParts.ts"
 import * as ToolDefinitions from "./tools/ToolDefinitions.ts"
 import * as TracedModel from "./TracedModel.ts"
+import * as Turns from "./Turns.ts"
 
 // -----------------------------------------------------------------------------
 // options
@@ -88,7 +89,7 @@ export const make = Effect.fnUntraced(function*(
 
   const self = yield* LanguageModel.make({
     codecTransformer: ToolDefinitions.answerCodec,
-    supportsSystemMessagesInHistory: Effect.map(config, ({ model }) => Model.hasStructuredOutput(model)),
+    supportsSystemMessagesInHistory: Effect.map(config, ({ model }) => Turns.takesSystem(model)),
     generateText: Effect.fnUntraced(function*(options) {
       const method = options.responseFormat.type === "json" ? "generateObject" : "generateText"
       const { read, request, withPolicy } = yield* prepareWith(options, method)
@@ -105,14 +106,17 @@ export const make = Effect.fnUntraced(function*(
         const { read, request, withPolicy } = yield* prepareWith(options, "streamText")
         const demand = yield* Demand.Current
         atStart(options.span, request)
-        const events = Stream.mapError(withPolicy(claude.stream(request)), toAiError("streamText"))
-        const stream = Stream.transformPull(events, (pull) =>
+        const events = Opening.under(claude.stream(request), (opening) =>
+          // effect/ai makes this span, and does not make it the parent of what runs in it.
+          Effect.withParentSpan(withPolicy(opening), options.span, { captureStackTrace: false }))
+        const stream = Stream.transformPull(Stream.mapError(events, toAiError("streamText")), (pull) =>
           Effect.sync(() => {
             const parts = new StreamParts(read, now)
             // Not every event is a part: what has none is read on.
             const next: Pull.Pull<Parts, AiError.AiError> = Effect.flatMap(pull, (events) =>
               Effect.flatMap(
-                attempt("streamText", () => parts.read(events)),
+                attempt("streamText", () =>
+                  parts.read(events)),
                 (read) => {
                   if (events.at(-1)!.type === "message_stop") atEnd(options.span, parts.message)
                   return isNonEmpty(read) ? Effect.succeed(read) : next
@@ -120,8 +124,7 @@ export const make = Effect.fnUntraced(function*(
               ))
             return next
           }))
-        // effect/ai makes this span, and does not make it the parent of what runs in it.
-        return Stream.provideService(demand?.paced(stream) ?? stream, Tracer.ParentSpan, options.span)
+        return demand?.paced(stream) ?? stream
       }))
   })
   return TracedModel.make(self)
@@ -191,8 +194,8 @@ export const claudeError: (error: unknown) => Option.Option<ClaudeError.ClaudeEr
 // the model's span
 // -----------------------------------------------------------------------------
 
-// The call has a span of its own below, which says all of it. Operation and cost are told there alone, or who adds up
-// what spans say would count a call twice.
+// The call has a span of its own below, which says all of it. Operation, tokens and cost are told there alone: who adds
+// up what spans say counts each call once.
 
 const atStart = (span: Tracer.Span, { max_tokens, model }: Claude.MessageRequest): void =>
   Telemetry.addGenAIAnnotations(span, {
@@ -200,16 +203,11 @@ const atStart = (span: Tracer.Span, { max_tokens, model }: Claude.MessageRequest
     request: { model, ...(max_tokens === undefined ? undefined : { maxTokens: max_tokens }) }
   })
 
-const atEnd = (span: Tracer.Span, message: Message): void => {
-  const { inputTokens, outputTokens } = Finish.usageOf(message.usage)
+const atEnd = (span: Tracer.Span, { id, model, stop_reason }: Message): void =>
   Telemetry.addGenAIAnnotations(span, {
     response: {
-      id: message.id,
-      model: message.model,
-      ...(message.stop_reason === null
-        ? undefined
-        : { finishReasons: [Finish.reasonOf(message.stop_reason, false)] })
-    },
-    usage: { inputTokens: inputTokens.total, outputTokens: outputTokens.total }
+      id,
+      model,
+      ...(stop_reason === null ? undefined : { finishReasons: [Finish.reasonOf(stop_reason, false)] })
+    }
   })
-}

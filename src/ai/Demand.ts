@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Stream from "effect/Stream"
 
-/** The most parts that wait for their reader, but for those of one read. */
+/** The most parts that wait for their reader, but for those of one read, and of the one after a call. */
 const MOST_WAITING = 64
 
 /** @internal */
@@ -19,14 +19,16 @@ export class Demand {
   private readonly latch = Latch.makeUnsafe(true)
 
   /** What is read on as the reader asks for more. */
-  paced<A, E, R>(stream: Stream.Stream<A, E, R>): Stream.Stream<A, E, R> {
+  paced<A extends { readonly type: string }, E, R>(stream: Stream.Stream<A, E, R>): Stream.Stream<A, E, R> {
     return Stream.transformPull(
       stream,
       (pull) =>
         Effect.succeed(Effect.tap(Effect.andThen(this.latch.await, pull), (parts) =>
           Effect.sync(() => {
             this.waiting += parts.length
-            if (this.waiting >= MOST_WAITING) this.latch.closeUnsafe()
+            // A tool begins when something follows its call, and a reader may wait for what it does.
+            const isCalling = parts.some(({ type }) => type === "tool-call")
+            if (this.waiting >= MOST_WAITING && !isCalling) this.latch.closeUnsafe()
           })))
     )
   }

@@ -2,9 +2,10 @@
  * A prompt as what the API takes: system blocks, and turns that alternate.
  *
  * Nothing is trimmed and the order stays. System messages that come first are the system prompt, each a block of its
- * own; later ones stay where they are. What the API would refuse is left out: texts of blanks, reasoning
- * that nobody signed, and what another provider's server has run. The surprise: a tool call that nobody answered, as
- * an interruption leaves it, is answered as interrupted (`Turns`), or the conversation could never go on.
+ * own; later ones come behind the user's turn, and in it where a model takes no other. What the API would refuse is
+ * left out: blanks alone, reasoning that nobody signed, and what another provider's server has run. The surprise: a
+ * tool call that nobody answered, as an interruption leaves it, is answered as interrupted (`Turns`), or the
+ * conversation could never go on.
  */
 import type { BetaMessageParam, BetaTextBlockParam } from "@anthropic-ai/sdk/resources/beta/messages/messages"
 import * as Prompt from "effect/ai/Prompt"
@@ -33,8 +34,8 @@ export type Names = Pick<Tool.NameMapper<ReadonlyArray<Tool.Any>>, "getProviderN
 // constructors
 // -----------------------------------------------------------------------------
 
-/** The request of a prompt; throws `InvalidUserInputError` where a file cannot be sent. @internal */
-export const fromPrompt = (prompt: Prompt.Prompt, names: Names): Conversation => {
+/** The request of a prompt to a model; throws `InvalidUserInputError` where a file cannot be sent. @internal */
+export const fromPrompt = (prompt: Prompt.Prompt, names: Names, model: string): Conversation => {
   const turns = new Conversing()
   for (const message of inOrder(prompt.content)) {
     switch (message.role) {
@@ -45,13 +46,13 @@ export const fromPrompt = (prompt: Prompt.Prompt, names: Names): Conversation =>
         turns.add("user", message, message.content.flatMap(userBlocks))
         break
       case "assistant":
-        turns.add("assistant", message, message.content.flatMap((part) => assistantBlocks(part, names)))
+        turns.add("assistant", message, readable(message.content.flatMap((part) => assistantBlocks(part, names))))
         break
       case "tool":
         turns.answer(message, names)
     }
   }
-  return turns.conversation
+  return turns.conversation(Turns.takesSystem(model))
 }
 
 /**
@@ -96,14 +97,14 @@ class Conversing {
   add(role: Turns.Turn["role"], message: Prompt.Message, blocks: Array<Turns.Param>): void {
     Breakpoints.onLast(blocks, message.options.anthropic?.cacheControl)
     if (blocks.length === 0) return
+    const { content } = this.turn(role)
     for (const block of blocks) {
       const toolset = "toolset_name" in block ? block.toolset_name : undefined
       if (block.type === "tool_use" && typeof toolset === "string") this.toolsets.set(String(block.id), toolset)
+      content.push(block)
     }
-    this.turn(role).content.push(...blocks)
   }
 
-  /** Results come first in their turn: the API wants them right after the calls. */
   answer(message: Prompt.ToolMessage, names: Names): void {
     const results: Array<Turns.Param> = []
     for (const part of message.content) {
@@ -119,12 +120,7 @@ class Conversing {
       results.push(Breakpoints.on(block, part))
     }
     Breakpoints.onLast(results, message.options.anthropic?.cacheControl)
-    if (results.length > 0) this.first(this.turn("user").content, results)
-  }
-
-  private first(content: Array<Turns.Param>, results: ReadonlyArray<Turns.Param>): void {
-    const at = content.findIndex(({ type }) => type !== "tool_result")
-    content.splice(at === -1 ? content.length : at, 0, ...results)
+    if (results.length > 0) Turns.join(this.turn("user"), results)
   }
 
   private turn(role: Turns.Turn["role"]): Turns.Turn {
@@ -135,10 +131,10 @@ class Conversing {
     return turn
   }
 
-  get conversation(): Conversation {
+  conversation(takesSystem: boolean): Conversation {
     const [first, ...rest] = this.turns
     const leading = first?.role === "system" ? first : undefined
-    const turns = Turns.complete(leading === undefined ? this.turns : rest)
+    const turns = Turns.mended(leading === undefined ? this.turns : rest, takesSystem)
     return {
       // Only texts are made of a system message.
       system: leading?.content as Array<BetaTextBlockParam> | undefined,
@@ -166,11 +162,16 @@ const assistantBlocks = (part: Prompt.AssistantMessagePart, names: Names): Array
   // A text that was changed since is no longer the block's.
   const isOwn = own != null && (part.type !== "text" || part.text === "" || part.text === own["text"])
   const block = isOwn ? own : assistantBlock(part, names)
-  return block === undefined || isBlank(block) ? [] : [Breakpoints.on(block, part)]
+  return block === undefined ? [] : [Breakpoints.on(block, part)]
 }
 
-/** The API refuses what has nothing to read in it, also where the model wrote it. */
-const isBlank = (block: Turns.Param): boolean =>
+/** The API refuses what has nothing to read in it, also where the model wrote it, but for blanks beside a text. */
+const readable = (blocks: Array<Turns.Param>): Array<Turns.Param> => {
+  const hasText = blocks.some((block) => block.type === "text" && !isBlank(block))
+  return blocks.filter((block) => !isBlank(block) || hasText && block.text !== "")
+}
+
+const isBlank = (block: Turns.Param): block is Turns.Param & { readonly type: "text"; readonly text: string } =>
   block.type === "text" && String(block.text).trim() === "" &&
   !("citations" in block && Array.isArray(block.citations) && block.citations.length > 0)
 

@@ -18,6 +18,7 @@ import * as Breakpoints from "./Breakpoints.ts"
 import * as PromptBlocks from "./PromptBlocks.ts"
 import type * as ResponseParts from "./ResponseParts.ts"
 import * as ToolDefinitions from "./tools/ToolDefinitions.ts"
+import * as Turns from "./Turns.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -97,7 +98,7 @@ export const prepare = (
 
   const definitions = definitionsFor(structuredOutputs)
   const readers = new Map(definitions.readers)
-  const fieldsFor = (model: string): PerModel.Fields => {
+  const toolsFor = (model: string): PerModel.Fields => {
     if (model === config.model || Model.hasStructuredOutput(model) === structuredOutputs) return fieldsOf(definitions)
     try {
       const others = definitionsFor(!structuredOutputs)
@@ -108,9 +109,18 @@ export const prepare = (
       return fieldsOf(definitions)
     }
   }
-  const { messages, system } = PromptBlocks.fromPrompt(options.prompt, new Tool.NameMapper(options.tools))
   const { tools = [] } = fieldsOf(definitions)
-  Breakpoints.limit({ messages, system }, [...tools, params])
+  const conversationFor = (model: string): PromptBlocks.Conversation => {
+    const conversation = PromptBlocks.fromPrompt(options.prompt, new Tool.NameMapper(options.tools), model)
+    Breakpoints.limit(conversation, [...tools, params])
+    return conversation
+  }
+  const { messages, system } = conversationFor(config.model)
+  const fieldsFor = (model: string): PerModel.Fields => {
+    if (Turns.takesSystem(model) || !messages.some(({ role }) => role === "system")) return toolsFor(model)
+    const fields = { ...toolsFor(model), messages: conversationFor(model).messages }
+    return fields
+  }
   const request = { ...params, messages, ...(system === undefined ? undefined : { system }) }
   return {
     // As above.

@@ -3,10 +3,12 @@
  * a tool has failed with, and streams that go no further than their reader.
  */
 import * as LanguageModel from "effect/ai/LanguageModel"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import * as Demand from "./Demand.ts"
+import * as Opening from "./Opening.ts"
 import * as TracedToolkit from "./TracedToolkit.ts"
 
 /** A model that traces the tools of its callers. @internal */
@@ -46,17 +48,16 @@ const streamed = <F extends Method>(method: F): F =>
   // As above.
   ((options: Options) => {
     if (options.toolkit === undefined) {
-      return Stream.provideService(streamOf(method, options as never), Demand.Current, undefined)
+      return Opening.under(streamOf(method, options as never), Effect.provideService(Demand.Current, undefined))
     }
     return Stream.unwrap(Effect.map(Effect.tracer, (tracer) => {
       // `streamText` makes its span, and does not make it the parent of what runs in it.
       const made: { span?: Tracer.Span } = {}
       const demand = new Demand.Demand()
-      return demand.taken(streamOf(method, traced(options, () => made.span))).pipe(
-        Stream.catchCause((cause) => Stream.failCause(TracedToolkit.shown(cause))),
-        Stream.provideService(Tracer.Tracer, watching(tracer, made)),
-        Stream.provideService(Demand.Current, demand)
-      )
+      const context = Context.add(Context.make(Tracer.Tracer, watching(tracer, made)), Demand.Current, demand)
+      return demand.taken(
+        Opening.under(streamOf(method, traced(options, () => made.span)), Effect.provideContext(context))
+      ).pipe(Stream.catchCause((cause) => Stream.failCause(TracedToolkit.shown(cause))))
     }))
   }) as Method as F
 

@@ -55,7 +55,7 @@ export const shown = <E>(cause: Cause.Cause<E>): Cause.Cause<E> =>
   cause.reasons.some(isHidden)
     ? Cause.fromReasons(
       // What a toolkit fails with is of its caller's errors.
-      cause.reasons.flatMap((reason) => isHidden(reason) ? causes.get(reason.error)!.reasons : [reason]) as Array<
+      cause.reasons.flatMap((reason) => isHidden(reason) ? hiddenReasons.get(reason.error)! : [reason]) as Array<
         Cause.Reason<E>
       >
     )
@@ -111,17 +111,18 @@ class ToolFailed extends Data.TaggedError("ToolFailed")<{ readonly message: stri
 
 const failed = (name: string) => new ToolFailed({ message: `The tool ${name} failed.` })
 
-const causes = new WeakMap<ToolFailed, Cause.Cause<unknown>>()
+const hiddenReasons = new WeakMap<ToolFailed, ReadonlyArray<Cause.Reason<unknown>>>()
 
+/** Only that a call was interrupted is told as it is. */
 const hidden = (name: string, cause: Cause.Cause<unknown>): Cause.Cause<unknown> => {
-  if (Cause.hasInterrupts(cause)) return cause
+  if (Cause.hasInterruptsOnly(cause)) return cause
   const error = failed(name)
-  causes.set(error, cause)
-  return Cause.fail(error)
+  hiddenReasons.set(error, cause.reasons.filter((reason) => !Cause.isInterruptReason(reason)))
+  return Cause.fromReasons([...cause.reasons.filter(Cause.isInterruptReason), Cause.makeFailReason(error)])
 }
 
 const isHidden = (reason: Cause.Reason<unknown>): reason is Cause.Fail<ToolFailed> =>
-  Cause.isFailReason(reason) && reason.error instanceof ToolFailed && causes.has(reason.error)
+  Cause.isFailReason(reason) && reason.error instanceof ToolFailed && hiddenReasons.has(reason.error)
 
 // -----------------------------------------------------------------------------
 // spans
@@ -148,7 +149,7 @@ const begin = (name: string, id: string | undefined, tool: Tool.Any | undefined,
     (span, exit) =>
       Clock.clockWith((clock) => {
         const end = clock.currentTimeNanosUnsafe()
-        const hasFailed = Exit.isFailure(exit) && !Exit.hasInterrupts(exit)
+        const hasFailed = Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
         if (hasFailed) span.attribute(Attributes.errorType, errorType(exit.cause))
         span.end(end, hasFailed ? Exit.fail(failed(name)) : exit)
         const error = span.attributes.get(Attributes.errorType)

@@ -44,6 +44,7 @@ type Expected = "value" | "firstItem" | "key" | "firstKey" | "colon" | "next" | 
 
 const blank = /[ \t\n\r]*/y
 const plain = /[^"\\]*/y
+const control = /[^ -\uffff]/
 const bare = /[^\s,:{}[\]"]*/y
 
 const escapes: Readonly<Record<string, string>> = {
@@ -72,6 +73,8 @@ export class JsonPrefix {
   private readonly parents: Array<OpenList | OpenObject> = []
   private text: OpenText | undefined
   private isKey = false
+  /** A text with a control character is no JSON, which shows when it is whole. */
+  private hasControl = false
   /** What cannot be read before more of it comes: an escape, or a number. */
   private rest = ""
 
@@ -140,9 +143,14 @@ export class JsonPrefix {
   private inText(json: string, at: number): number {
     const open = this.text!
     const end = skip(plain, json, at)
-    if (end > at) append(open, json.slice(at, end))
+    if (end > at) {
+      const more = json.slice(at, end)
+      append(open, more)
+      this.hasControl ||= control.test(more)
+    }
     if (end === json.length) return end
     if (json[end] === "\"") {
+      if (this.hasControl) return this.broken(end)
       if (this.isKey) {
         const parent = this.parents.at(-1)
         if (parent?._tag === "Object") parent.key = open.text + open.half

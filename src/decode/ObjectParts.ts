@@ -12,7 +12,6 @@ import type * as StructuredOutput from "../request/StructuredOutput.ts"
 import { Accumulator } from "./Accumulator.ts"
 import type { RestartEvent, StreamEvent } from "./Event.ts"
 import { ObjectPrefix } from "./ObjectPrefix.ts"
-import * as Text from "./Text.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -47,7 +46,8 @@ export type DeepPartial<A> = unknown extends A ? A
   : { readonly [K in keyof A]?: DeepPartial<A[K]> }
 
 /**
- * What is known of an object while it arrives, each with all of the one before; then the object.
+ * What is known of an object while it arrives; then the object. As long as what comes fits the schema, each has all of
+ * the one before.
  *
  * @category models
  * @since 0.2.0
@@ -74,7 +74,10 @@ export const parts = <A, RD, Receipt extends Answered>(
   receiptOf: (event: Partial<Receipt>) => Receipt
 ): Pull.Pull<Arr.NonEmptyReadonlyArray<ObjectPart<A, Receipt>>, ClaudeError.ClaudeError, void, RD> => {
   const accumulator = new Accumulator()
-  let prefix = new ObjectPrefix(asked.whole)
+  let prefix: ObjectPrefix | undefined = new ObjectPrefix(asked.whole)
+  let isTold = false
+  /** The last block was of a tool. */
+  let isAfterTool = false
   /** The model is made to call a tool, and the block of that call. */
   let isCall = false
   let answer: number | undefined
@@ -89,12 +92,14 @@ export const parts = <A, RD, Receipt extends Answered>(
       if (event.type === "message_start") isCall = asked.isCalledBy(event.message.model)
       else if (event.type === "content_block_start") {
         const { content_block: block, index } = event
-        if (answer === undefined && block.type === "tool_use" && block.name === asked.tool) {
-          answer = index
-          // What was said before is no part of it.
-          prefix = new ObjectPrefix(asked.whole)
+        const isCalled = block.type === "tool_use" && block.name === asked.tool
+        if (answer === undefined && (isCalled || block.type === "text" && isAfterTool)) {
+          // What was said before is no part of it, and what was told of that is not taken back.
+          prefix = isTold ? undefined : new ObjectPrefix(asked.whole)
           json = ""
+          if (isCalled) answer = index
         }
+        isAfterTool = ObjectAnswer.isOfTool(block) || isAfterTool && block.type !== "text"
       } else if (event.type === "content_block_delta") {
         const { delta, index } = event
         if (delta.type === "text_delta" && answer === undefined && !isCall) json += delta.text
@@ -102,12 +107,14 @@ export const parts = <A, RD, Receipt extends Answered>(
       } else if (event.type === "message_stop") receipt = receiptOf(event)
     }
     if (receipt !== undefined) return [{ _tag: "Complete", value: yield* whole(receipt), receipt }]
-    if (json === "") return []
+    if (json === "" || prefix === undefined) return []
     prefix.add(json)
     // The services that its parts are decoded with are those of the whole.
     const next = yield* prefix.next(asked.pick) as Effect.Effect<{ readonly value: unknown } | void, never, RD>
+    if (next === undefined) return []
+    isTold = true
     // It is a part of an `A` by its schema.
-    return next === undefined ? [] : [{ _tag: "Partial", value: next.value as DeepPartial<A> }]
+    return [{ _tag: "Partial", value: next.value as DeepPartial<A> }]
   })
 
   const whole = Effect.fnUntraced(function*(
@@ -118,7 +125,7 @@ export const parts = <A, RD, Receipt extends Answered>(
       (error) => Failure.enrich(error, { attempts, usage, partial: accumulator.partial() })
     )
     return yield* Effect.mapError(
-      ObjectAnswer.read(asked, message, Text),
+      ObjectAnswer.read(asked, message),
       (issue) => ObjectAnswer.mismatch(asked, message, issue, 1, { attempts, usage, requestId })
     )
   })

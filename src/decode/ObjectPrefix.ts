@@ -213,7 +213,7 @@ const tuple = (
   openKey: string | undefined,
   { length, tail }: { readonly length: number; readonly tail: number }
 ): unknown => {
-  const items: Array<unknown> = []
+  let items: Array<unknown> = []
   const keys = [
     ...Array.from({ length }, (_, n) => String(n)),
     REST,
@@ -222,7 +222,7 @@ const tuple = (
   for (const key of keys) {
     if (!fields.has(key)) break
     const value = fields.get(key)
-    if (key === REST) items.push(...value as ReadonlyArray<unknown>)
+    if (key === REST) items = items.concat(value)
     else items.push(value)
     if (key === openKey) break
   }

@@ -8,16 +8,11 @@ import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
+import * as StopReason from "../request/StopReason.ts"
 import type { StreamEvent } from "./Event.ts"
 
-const cuts = new Set(["max_tokens", "model_context_window_exceeded", "refusal", "pause_turn"])
-
-/** Whether an answer stopped before its end. @internal */
-export const isIncomplete = (stopReason: string | null): stopReason is string =>
-  stopReason !== null && cuts.has(stopReason)
-
-/** All of a message's text. @internal */
-export const textOf = (message: Message): string => {
+/** All of a message's text. */
+const textOf = (message: Message): string => {
   let text = ""
   for (const block of message.content) {
     if (block.type === "text") text += block.text
@@ -34,7 +29,7 @@ interface Answered {
 
 /** All of a message's text, or an error when that is not all that was to be said. @internal */
 export const whole = (message: Message & Answered): Effect.Effect<string, ClaudeError.ClaudeFatalError> =>
-  isIncomplete(message.stop_reason)
+  StopReason.isIncomplete(message.stop_reason)
     ? Effect.fail(incomplete(message.stop_reason, message, {
       partial: message
     }))
@@ -57,7 +52,7 @@ export const texts = (
     return Arr.isArrayNonEmpty(texts) ? Effect.succeed(texts) : next
   })
   const end = (): Pull.Pull<never, ClaudeError.ClaudeError> =>
-    isIncomplete(stopped) ? Effect.fail(incomplete(stopped, answered)) : Cause.done()
+    StopReason.isIncomplete(stopped) ? Effect.fail(incomplete(stopped, answered)) : Cause.done()
   return Pull.catchDone(next, end)
 }
 

@@ -12,7 +12,7 @@ import type * as Claude from "../Claude.ts"
 import type { ClaudeError } from "../ClaudeError.ts"
 import * as Cuts from "./Cuts.ts"
 import * as LongDocumentError from "./LongDocumentError.ts"
-import type { Chunk, Count } from "./Part.ts"
+import type { Chunk } from "./Part.ts"
 import * as Requests from "./Requests.ts"
 import { type Piece, Source } from "./Source.ts"
 
@@ -35,7 +35,7 @@ export interface ChunkOptions<E, R> {
   readonly map: (chunk: Chunk) => Effect.Effect<Claude.MessageRequest, E, R>
   readonly tokens: number
   readonly overlap: number
-  readonly count: Count
+  readonly count: Requests.Count
   readonly done: Requests.Done
 }
 

@@ -80,16 +80,16 @@ export const overlapStart = (text: string, low: number, end: number): number => 
   if (low >= end || low === 0) return low
   const natural = best(text, low, low + Math.floor((end - low) / 2), 1)
   if (natural !== undefined) return natural
-  const character = characterStart(text, Math.max(0, low - CONTEXT), low)
+  const character = characterStart(text, 0, low)
   // Up to the next character: an overlap is as long as was asked for at most.
-  return character === low ? low : Math.min(end, nextCharacter(text, character, end))
+  return character === low ? low : characterEnd(text, character, end)
 }
 
 /** Of places that are worth as much, the one that is met first, going from one to the other. */
 const best = (text: string, from: number, to: number, step: 1 | -1): number | undefined => {
   let found: number | undefined
   let worth = NONE
-  for (let at = from; at !== to + step && worth < HEADING; at += step) {
+  for (let at = from; at !== to + step; at += step) {
     const kind = kindOf(text, at)
     if (kind <= worth || isJoined(text, at)) continue
     found = at
@@ -99,12 +99,12 @@ const best = (text: string, from: number, to: number, step: 1 | -1): number | un
 }
 
 const kindOf = (text: string, at: number): number => {
-  if (at <= 0 || at >= text.length) return NONE
   const before = text.charCodeAt(at - 1)
-  if (!isSpace(before)) return fullStops.has(before) && !isClosing(text.charCodeAt(at)) ? SENTENCE : NONE
+  const next = text.charCodeAt(at)
   if (before === FORM_FEED) return HEADING
-  // Blanks and empty lines stay with what they follow.
-  if (isSpace(text.charCodeAt(at))) return lineOf(text, at)
+  // Blanks and empty lines stay with what they follow, but for an indented line's.
+  if (isSpace(next)) return before === NEWLINE && (next === 32 || next === 9) ? LINE : NONE
+  if (!isSpace(before)) return !isClosing(next) && fullStops.has(sentenceEnd(text, at - 1)) ? SENTENCE : NONE
   if (before === NEWLINE && isHeading(text, at)) return HEADING
   let lines = 0
   let last = at - 1
@@ -113,34 +113,29 @@ const kindOf = (text: string, at: number): number => {
     last--
   }
   if (lines > 1) return PARAGRAPH
-  if (endsSentence(text, last)) return SENTENCE
+  if (sentenceEnds.has(sentenceEnd(text, last))) return SENTENCE
   return before === NEWLINE ? LINE : WORD
 }
 
-/** Before an indented line; not before an empty one. */
-const lineOf = (text: string, at: number): number => {
-  const next = text.charCodeAt(at)
-  return text.charCodeAt(at - 1) === NEWLINE && (next === 32 || next === 9) ? LINE : NONE
-}
-
+/** Whether signs of one to six levels stand there, and a blank. */
 const isHeading = (text: string, at: number): boolean => {
-  let level = 0
-  while (level < 7 && text.charCodeAt(at + level) === 35) level++
-  const next = text.charCodeAt(at + level)
-  return level > 0 && level < 7 && (next === 32 || next === 9)
+  let end = at
+  while (end < at + 6 && text.charCodeAt(end) === 35) end++
+  return isSpace(text.charCodeAt(end))
 }
 
-const endsSentence = (text: string, at: number): boolean => {
+/** What stands there, before marks that close what it is in. */
+const sentenceEnd = (text: string, at: number): number => {
   let last = at
   while (last > 0 && at - last < 4 && isClosing(text.charCodeAt(last))) last--
-  return sentenceEnds.has(text.charCodeAt(last)) || fullStops.has(text.charCodeAt(last))
+  return text.charCodeAt(last)
 }
 
 const codes = (characters: string): ReadonlySet<number> => new Set([...characters].map((each) => each.charCodeAt(0)))
 
-const sentenceEnds = codes(".!?…‽؟।")
 /** Of scripts that put no blank after them. */
 const fullStops = codes("。！？｡")
+const sentenceEnds = new Set([...fullStops, ...codes(".!?…‽؟।")])
 const closing = codes(`"'”’»)]}」』）】`)
 const isClosing = (unit: number): boolean => closing.has(unit)
 
@@ -156,9 +151,8 @@ const segmenter = new Intl.Segmenter(undefined, { granularity: "grapheme" })
 /** How much before a place may decide whether a character begins there: longer ones are rare beyond belief. @internal */
 export const CONTEXT = 4096
 
-/** Whether what follows a blank or a full stop is written onto it, such as an accent; nothing is onto a line's end. */
+/** Whether what follows a blank or a full stop is written onto it, such as an accent. */
 const isJoined = (text: string, at: number): boolean => {
-  if (text.charCodeAt(at) < 0x300 || text.charCodeAt(at - 1) < 32) return false
   joined.lastIndex = at
   return joined.test(text)
 }
@@ -172,6 +166,6 @@ const characterStart = (text: string, from: number, at: number): number => {
   return start + (segmenter.segment(text.slice(start, at + 2)).containing(at - start)?.index ?? 0)
 }
 
-const nextCharacter = (text: string, at: number, end: number): number =>
-  at +
-  (segmenter.segment(text.slice(at, Math.min(end, at + CONTEXT)))[Symbol.iterator]().next().value?.segment.length ?? 0)
+/** Where the character ends that begins at a place. */
+const characterEnd = (text: string, at: number, end: number): number =>
+  at + (segmenter.segment(text.slice(at, end))[Symbol.iterator]().next().value?.segment.length ?? 0)

@@ -16,7 +16,7 @@ import { isClaudeError } from "../ClaudeError.ts"
 import * as Attributes from "../telemetry/Attributes.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { LongDocumentError } from "./LongDocumentError.ts"
-import type * as Part from "./Part.ts"
+import type { Tally } from "./Progress.ts"
 
 /** @internal */
 export const counted = (outcome: "mapped" | "reduced" | "failed" | "resumed"): Effect.Effect<void> =>
@@ -24,7 +24,7 @@ export const counted = (outcome: "mapped" | "reduced" | "failed" | "resumed"): E
 
 /** Runs within the span. @internal */
 export const within = <A, E, R>(
-  tally: Part.Tally,
+  tally: Tally,
   run: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
   Effect.acquireUseRelease(

@@ -26,41 +26,38 @@ import * as Claude from "../Claude.ts"
 import * as CanonicalKey from "../request/CanonicalKey.ts"
 import type * as LongDocumentError from "./LongDocumentError.ts"
 import type * as Part from "./Part.ts"
+import type { Answer, Finished, Progress } from "./Progress.ts"
 import * as Requests from "./Requests.ts"
 import * as Run from "./Run.ts"
 
 export { DoesNotFit, Empty, LongDocumentError, PartFailure, PartsFailed, Range } from "./LongDocumentError.ts"
 export { Chunk, Failed, Part } from "./Part.ts"
+export type { Answer, Progress, Totals } from "./Progress.ts"
+export type { Count } from "./Requests.ts"
 
 // -----------------------------------------------------------------------------
 // models
 // -----------------------------------------------------------------------------
-
-/** What has come of a document so far. @category models @since 0.2.0 */
-export type Totals = Part.Totals
-
-/** What comes of a document. @category models @since 0.2.0 */
-export type Answer = Part.Answer
-
-/** What happens to a document, in the order in which it happens: chunks are done in any order. @category models @since 0.2.0 */
-export type Progress = Part.Progress
 
 /** A text, or pieces of one, cut anywhere; bytes are UTF-8, and what is none is read as U+FFFD. @category models @since 0.2.0 */
 export type Source<E = never, R = never> = string | Stream.Stream<string | Uint8Array, E, R>
 
 /** A way to answer about documents. @category models @since 0.2.0 */
 export interface LongDocument<E = never, R = never> {
-  /** Answers, and tells what is done meanwhile; it goes on as fast as that is taken. */
+  /** Answers, and tells what is done, in the order in which it is; it goes on as fast as that is taken. */
   readonly run: <E2 = never, R2 = never>(
     source: Source<E2, R2>,
     options?: RunOptions
   ) => Stream.Stream<Progress, LongDocumentError.LongDocumentError | E | E2, Claude.Claude | R | R2>
-  /** Answers. */
+  /** Answers; where it fails, what it had by then is lost: `run` tells each part as it is done. */
   readonly result: <E2 = never, R2 = never>(
     source: Source<E2, R2>,
     options?: RunOptions
   ) => Effect.Effect<Answer, LongDocumentError.LongDocumentError | E | E2, Claude.Claude | R | R2>
-  /** Asks about one chunk again, alone; its part may be given to a run as done. */
+  /**
+   * Asks about one chunk again, alone; its part may be given to a run as done. Where its count had failed, that also keeps
+   * what follows cut as it was.
+   */
   readonly retry: (
     failed: Part.Failed
   ) => Effect.Effect<Part.Part, LongDocumentError.LongDocumentError | E, Claude.Claude | R>
@@ -89,10 +86,10 @@ export interface Options<E = never, R = never> {
   readonly fanIn?: number | undefined
   /** How many calls may be in flight, within what the client allows. @default 8 */
   readonly concurrency?: number | undefined
-  /** A chunk that fails ends the work, or so many may, held with their texts; a reduction always does. @default "fail" */
+  /** A chunk that fails ends the work, with the calls that are in flight, or so many may, held with their texts; a reduction always does. @default "fail" */
   readonly onFailure?: "fail" | { readonly collect: number } | undefined
   /** How requests are counted; `countBytes` where the platform cannot. @default Claude.countTokens */
-  readonly count?: Part.Count | undefined
+  readonly count?: Requests.Count | undefined
   /** Whether its calls go behind what somebody waits for. @default "batch" */
   readonly priority?: Claude.Policy["priority"]
 }
@@ -121,14 +118,15 @@ export const make = <E = never, R = never>(options: Options<E, R>): LongDocument
     result: (source, options) =>
       Stream.runLast(run(source, options)).pipe(
         // The last event of a run that ends well tells the answer.
-        Effect.map((last) => (Option.getOrThrow(last) as Part.Finished).answer)
+        Effect.map((last) => (Option.getOrThrow(last) as Finished).answer)
       ),
     retry: (failed) => Run.retry(failed, settings)
   }
 }
 
 /**
- * A file's bytes, as a source.
+ * A file's bytes, as a source. Where they are no UTF-8, say what they are: `Stream.decodeText({ encoding: "utf-16" })`
+ * behind it.
  *
  * @category constructors
  * @since 0.2.0
@@ -142,7 +140,7 @@ export const file = (path: string): Stream.Stream<Uint8Array, PlatformError, Fil
  * @category constructors
  * @since 0.2.0
  */
-export const countBytes: Part.Count = (request) => Effect.sync(() => Requests.mostTokens(request))
+export const countBytes: Requests.Count = (request) => Effect.sync(() => Requests.mostTokens(request))
 
 /**
  * A text between two tags that it does not contain, so that nothing in it can end the block: say in `system` that what

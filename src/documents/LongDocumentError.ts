@@ -40,14 +40,14 @@ export const PartFailure = Schema.Struct({
 // reasons
 // -----------------------------------------------------------------------------
 
-/** Parts failed, more of them than `onFailure` lets pass. @category reasons @since 0.2.0 */
-export class PartsFailed extends Schema.TaggedClass<PartsFailed>("effect-claude/prompts/PartsFailed")("PartsFailed", {
+/** Parts failed: more of them than `onFailure` lets pass, or all. @category reasons @since 0.2.0 */
+export class PartsFailed extends Schema.TaggedClass<PartsFailed>("effect-claude/documents/PartsFailed")("PartsFailed", {
   /** All that failed, the one that ended it last. */
   failures: Schema.NonEmptyArray(PartFailure)
 }) {}
 
 /** A request that has more tokens than `chunk.tokens`, however little of the document is in it. @category reasons @since 0.2.0 */
-export class DoesNotFit extends Schema.TaggedClass<DoesNotFit>("effect-claude/prompts/DoesNotFit")("DoesNotFit", {
+export class DoesNotFit extends Schema.TaggedClass<DoesNotFit>("effect-claude/documents/DoesNotFit")("DoesNotFit", {
   stage: Schema.Literals(["map", "reduce"]),
   level: Schema.Int,
   index: Schema.Int,
@@ -57,7 +57,7 @@ export class DoesNotFit extends Schema.TaggedClass<DoesNotFit>("effect-claude/pr
 }) {}
 
 /** There is nothing in the document, or blanks alone. @category reasons @since 0.2.0 */
-export class Empty extends Schema.TaggedClass<Empty>("effect-claude/prompts/Empty")("Empty", {}) {}
+export class Empty extends Schema.TaggedClass<Empty>("effect-claude/documents/Empty")("Empty", {}) {}
 
 // -----------------------------------------------------------------------------
 // errors
@@ -77,7 +77,7 @@ export class LongDocumentError extends Schema.TaggedError<LongDocumentError>()("
 /** @internal */
 export const partsFailed = (failures: readonly [PartFailure, ...Array<PartFailure>]): LongDocumentError => {
   const last = failures.at(-1) ?? failures[0]
-  const count = failures.length === 1 ? "" : `${failures.length} parts failed, and no more may. `
+  const count = failures.length === 1 ? "" : `${failures.length} parts failed. `
   return new LongDocumentError({
     reason: new PartsFailed({ failures }),
     message: `${count}${nameOf(last)} failed${last.stage === "count" ? " to be counted" : ""}: ${last.error.message} ` +

@@ -12,7 +12,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Claude from "../Claude.ts"
 import * as LongDocumentError from "./LongDocumentError.ts"
-import type { Count, Part } from "./Part.ts"
+import type { Part } from "./Part.ts"
 import * as Requests from "./Requests.ts"
 
 // -----------------------------------------------------------------------------
@@ -33,7 +33,7 @@ export interface ReductionOptions<E, R, E2, R2> {
   readonly tokens: number
   readonly fanIn: number
   readonly concurrency: number
-  readonly count: Count
+  readonly count: Requests.Count
   readonly done: Requests.Done
 }
 

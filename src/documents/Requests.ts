@@ -11,11 +11,14 @@ import type { ClaudeError, Usage } from "../ClaudeError.ts"
 import * as Text from "../decode/Text.ts"
 import * as CanonicalKey from "../request/CanonicalKey.ts"
 import * as InputSize from "../request/InputSize.ts"
-import type { Count, Part } from "./Part.ts"
+import type { Part } from "./Part.ts"
 
 // -----------------------------------------------------------------------------
 // models
 // -----------------------------------------------------------------------------
+
+/** Counts the input tokens of a request. @category models @since 0.2.0 */
+export type Count = (request: Claude.MessageRequest) => Effect.Effect<number, ClaudeError, Claude.Claude>
 
 /** A request, and what is known of it. @internal */
 export interface Measured {

@@ -15,13 +15,11 @@ import type { ClaudeError } from "../ClaudeError.ts"
 import * as Chunks from "./Chunks.ts"
 import * as DocumentSpan from "./DocumentSpan.ts"
 import * as LongDocumentError from "./LongDocumentError.ts"
-import * as Part from "./Part.ts"
+import type { Chunk, Failed, Part } from "./Part.ts"
+import * as Progress from "./Progress.ts"
 import * as Reduction from "./Reduction.ts"
 import * as Requests from "./Requests.ts"
 import type { Piece } from "./Source.ts"
-
-type Part = Part.Part
-type Failed = Part.Failed
 
 // -----------------------------------------------------------------------------
 // options
@@ -29,9 +27,9 @@ type Failed = Part.Failed
 
 /** @internal */
 export interface Settings<E, R> {
-  readonly map: (chunk: Part.Chunk) => Effect.Effect<Claude.MessageRequest, E, R>
+  readonly map: (chunk: Chunk) => Effect.Effect<Claude.MessageRequest, E, R>
   readonly reduce: (parts: ReadonlyArray<Part>) => Effect.Effect<Claude.MessageRequest, E, R>
-  readonly count: Part.Count
+  readonly count: Requests.Count
   readonly tokens: number
   readonly overlap: number
   readonly fanIn: number
@@ -41,7 +39,7 @@ export interface Settings<E, R> {
   readonly mayFail: number
 }
 
-/** How many events may wait to be taken. */
+/** How many events may wait to be taken, beside one for each call that may be in flight. */
 const EVENTS = 16
 
 /** How many chunks may be ready beside those that are asked about. */
@@ -60,86 +58,88 @@ export const run = <E, R, E2, R2>(
   settings: Settings<E, R>,
   done: Iterable<Part>
 ): Stream.Stream<
-  Part.Progress,
+  Progress.Progress,
   LongDocumentError.LongDocumentError | E | E2,
   Claude.Claude | R | R2
 > =>
-  Stream.callback<Part.Progress, LongDocumentError.LongDocumentError | E | E2, Claude.Claude | R | R2>(
-    Effect.fnUntraced(function*(events) {
-      const { concurrency, mayFail } = settings
-      const calls = Semaphore.makeUnsafe(concurrency)
-      const texts = Semaphore.makeUnsafe(concurrency + READY)
-      const tally = new Part.Tally()
-      const failures: Array<Failed> = []
-      const shared = { ...settings, done: new Map(Array.from(done, (part) => [part.key, part])) }
+  Stream.suspend(() => {
+    const { concurrency, mayFail } = settings
+    // An event has its place before its answer is paid for: so it waits for nobody, and no failure beside it takes it away.
+    const places = Semaphore.makeUnsafe(concurrency + EVENTS)
+    return Stream.callback<Progress.Progress, LongDocumentError.LongDocumentError | E | E2, Claude.Claude | R | R2>(
+      Effect.fnUntraced(function*(events) {
+        const calls = Semaphore.makeUnsafe(concurrency)
+        const texts = Semaphore.makeUnsafe(concurrency + READY)
+        const tally = new Progress.Tally()
+        const failures: Array<Failed> = []
+        const shared = { ...settings, done: new Map(Array.from(done, (part) => [part.key, part])) }
 
-      /** Answers, or takes what was answered before. */
-      const answer = Effect.fnUntraced(function*(
-        _tag: "Mapped" | "Reduced",
-        { done, inputTokens, key, request }: Requests.Measured,
-        place: Pick<Part, "level" | "index" | "range">
-      ) {
-        const text = done?.text ??
-          (yield* calls.withPermit(Requests.ask(request, (usage, cost) => tally.bill(usage, cost))))
-        const part: Part = { ...place, text, key, ...(inputTokens === undefined ? undefined : { inputTokens }) }
-        tally.part(part, done !== undefined)
-        yield* DocumentSpan.counted(done !== undefined ? "resumed" : _tag === "Mapped" ? "mapped" : "reduced")
-        yield* Queue.offer(events, { _tag, part, totals: tally.totals })
-        return part
-      })
-
-      const fail = Effect.fnUntraced(function*(failed: Failed) {
-        failures.push(failed)
-        tally.failed(failed)
-        yield* DocumentSpan.counted("failed")
-        yield* Queue.offer(events, { _tag: "Failed", failed, totals: tally.totals })
-        if (failures.length > mayFail) return yield* failedWith(failures)
-        return undefined
-      })
-
-      const partOf = ({ chunk, measured }: Chunks.Counted) => {
-        const { index, range } = chunk
-        if (Result.isFailure(measured)) {
-          return fail({ stage: "count", level: 0, index, range, error: measured.failure, chunk })
-        }
-        return Effect.catch(
-          answer("Mapped", measured.success, { level: 0, index, range }),
-          (error) => fail(failedOf(chunk, error, measured.success.inputTokens))
-        )
-      }
-
-      const mapped = Chunks.make(source, shared).pipe(
-        holding(texts),
-        Stream.mapEffect((each) => {
-          const part = each._tag === "Blank"
-            ? Effect.as(Effect.sync(() => tally.read(each.range)), undefined)
-            : partOf(each)
-          return Effect.ensuring(part, texts.release(1))
-        }, { concurrency: concurrency * AHEAD }),
-        Stream.filter((part) => part !== undefined)
-      )
-      const last = yield* DocumentSpan.within(
-        tally,
-        Effect.gen(function*() {
-          const last = yield* Reduction.reduce(mapped, {
-            ...shared,
-            answer: ({ index, level, range, ...asked }) =>
-              Effect.mapError(
-                answer("Reduced", asked, { level, index, range }),
-                (error) => LongDocumentError.partsFailed([{ stage: "reduce", level, index, range, error }])
-              )
-          })
-          return last ?? (yield* failures.length === 0 ? LongDocumentError.empty() : failedWith(failures))
+        /** Answers, or takes what was answered before. */
+        const answer = Effect.fnUntraced(function*(
+          _tag: "Mapped" | "Reduced",
+          { done, inputTokens, key, request }: Requests.Measured,
+          place: Pick<Part, "level" | "index" | "range">
+        ) {
+          const text = done?.text ??
+            (yield* calls.withPermit(Requests.ask(request, (usage, cost) => tally.bill(usage, cost))))
+          const part: Part = { ...place, text, key, ...(inputTokens === undefined ? undefined : { inputTokens }) }
+          tally.part(part, done !== undefined)
+          Queue.offerUnsafe(events, { _tag, part, totals: tally.totals })
+          yield* DocumentSpan.counted(done !== undefined ? "resumed" : _tag === "Mapped" ? "mapped" : "reduced")
+          return part
         })
-      )
-      const { totals } = tally
-      const failed = failures.toSorted((a, b) => a.index - b.index)
-      yield* Queue.offer(events, { _tag: "Finished", answer: { text: last.text, failed, totals }, totals })
-      yield* Queue.end(events)
-    }, Claude.withPolicy({ priority: settings.priority })),
-    // Without a size it would hold whatever comes.
-    { bufferSize: EVENTS }
-  )
+
+        const fail = Effect.fnUntraced(function*(failed: Failed) {
+          failures.push(failed)
+          tally.failed(failed)
+          Queue.offerUnsafe(events, { _tag: "Failed", failed, totals: tally.totals })
+          yield* DocumentSpan.counted("failed")
+          if (failures.length > mayFail) return yield* failedWith(failures)
+          return undefined
+        })
+
+        const partOf = ({ chunk, measured }: Chunks.Counted) => {
+          const { index, range } = chunk
+          if (Result.isFailure(measured)) {
+            return fail({ stage: "count", level: 0, index, range, error: measured.failure, chunk })
+          }
+          return Effect.catch(
+            answer("Mapped", measured.success, { level: 0, index, range }),
+            (error) => fail(failedOf(chunk, error, measured.success.inputTokens))
+          )
+        }
+
+        const mapped = Chunks.make(source, shared).pipe(
+          holding(texts),
+          Stream.mapEffect((each) => {
+            const part = each._tag === "Blank"
+              ? Effect.as(Effect.sync(() => tally.read(each.range)), undefined)
+              : Effect.andThen(places.take(1), partOf(each))
+            return Effect.ensuring(part, texts.release(1))
+          }, { concurrency: concurrency * AHEAD }),
+          Stream.filter((part) => part !== undefined)
+        )
+        const last = yield* DocumentSpan.within(
+          tally,
+          Effect.gen(function*() {
+            const last = yield* Reduction.reduce(mapped, {
+              ...shared,
+              answer: ({ index, level, range, ...asked }) =>
+                Effect.mapError(
+                  Effect.andThen(places.take(1), answer("Reduced", asked, { level, index, range })),
+                  (error) => LongDocumentError.partsFailed([{ stage: "reduce", level, index, range, error }])
+                )
+            })
+            return last ?? (yield* failures.length === 0 ? LongDocumentError.empty() : failedWith(failures))
+          })
+        )
+        const { totals } = tally
+        const failed = failures.toSorted((a, b) => a.index - b.index)
+        Queue.offerUnsafe(events, { _tag: "Finished", answer: { text: last.text, failed, totals }, totals })
+        yield* Queue.end(events)
+      }, Claude.withPolicy({ priority: settings.priority }))
+    ).pipe(Stream.tap(() => places.release(1)))
+  })
 
 /** Reads a chunk when there is a permit for it; who is done with it gives that back. */
 const holding =
@@ -180,7 +180,7 @@ export const retry = <E, R>(
 // errors
 // -----------------------------------------------------------------------------
 
-const failedOf = (chunk: Part.Chunk, error: ClaudeError, inputTokens: number | undefined): Failed => {
+const failedOf = (chunk: Chunk, error: ClaudeError, inputTokens: number | undefined): Failed => {
   const { index, range } = chunk
   const failed: Failed = { stage: "map", level: 0, index, range, error, chunk }
   return inputTokens === undefined ? failed : { ...failed, inputTokens }

@@ -2,11 +2,8 @@
  * What guards are and say, and how they are asked one after the other.
  */
 import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
-import * as Arr from "effect/Array"
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
-import * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type * as Claude from "../Claude.ts"
@@ -72,8 +69,17 @@ export class GuardRejected extends Schema.TaggedError<GuardRejected>()("GuardRej
 // one after the other
 // -----------------------------------------------------------------------------
 
-/** What a guard said, as telemetry tells it. */
-type Said = "pass" | "change" | "reject"
+/** What a guard said, as telemetry tells it. @internal */
+export type Said = "pass" | "change" | "reject"
+
+/** Where guards look, and who hears what they say. @internal */
+export interface Notes {
+  readonly where: Where
+  readonly note: (name: string, verdict: Said) => Effect.Effect<void>
+}
+
+/** A block of an answer. @internal */
+export type Block = Message["content"][number]
 
 /** @internal */
 export interface Checked<A> {
@@ -81,8 +87,8 @@ export interface Checked<A> {
   readonly said: ReadonlyArray<readonly [name: string, verdict: Said]>
 }
 
-/** How the subject of a guard is read from a value, and its texts are put back. */
-interface Reading<A> {
+/** How the subject of a guard is read from a value, and its texts are put back. @internal */
+export interface Reading<A> {
   readonly subject: (value: A) => Subject
   readonly withTexts: (value: A, texts: ReadonlyArray<string>) => A
 }
@@ -92,28 +98,61 @@ const requests: Reading<Claude.MessageRequest> = {
   withTexts: Texts.withRequest
 }
 
+const messages: Reading<Message> = {
+  subject: (message) => ({
+    where: "output",
+    texts: Texts.ofMessage(message),
+    fixed: Texts.thinkingOf(message),
+    message
+  }),
+  withTexts: Texts.withMessage
+}
+
+/** @internal */
+export const blocks: Reading<Block> = {
+  subject: (block) => ({
+    where: "output",
+    texts: Texts.ofBlock(block),
+    fixed: Texts.thinkingOf({ content: [block] })
+  }),
+  withTexts: Texts.withBlock
+}
+
+/** @internal */
+export const values: Reading<unknown> = {
+  subject: (value) => ({ where: "output", texts: Texts.ofValue(value) }),
+  withTexts: Texts.withValue
+}
+
 /** A request as the guards leave it, with what they said. @internal */
 export const checkRequest = <E, R>(guards: ReadonlyArray<Guard<E, R>>, request: Claude.MessageRequest) =>
-  checkAll(guards, "input", requests, request)
+  checkAll(guards, requests, request, telling("input"))
 
 /** What guards said of a request, as tags of its call. @internal */
 export const tags = (said: Checked<unknown>["said"]): Readonly<Record<string, string>> =>
   Object.fromEntries(said.map(([name, verdict]) => [`guard.${name}`, verdict]))
 
-/** An answer as the guards leave it. @internal */
-export const checkAnswer = <A, E, R>(guards: ReadonlyArray<Guard<E, R>>, answer: A) =>
-  Effect.map(
-    checkAll(guards, "output", answers, answer),
-    // A text stays a text, and what has texts in it what it was but for those.
-    ({ value }) => value as A
-  )
+/** An answer as the guards leave it: a message, or a value that is none, whatever it looks like. @internal */
+export const checkAnswer = <A, E, R>(
+  guards: ReadonlyArray<Guard<E, R>>,
+  answer: A,
+  mayBeMessage = true
+): Effect.Effect<A, GuardRejected | E, R> => {
+  const checked: Effect.Effect<Checked<unknown>, GuardRejected | E, R> = mayBeMessage && isMessage(answer)
+    ? checkAll(guards, messages, answer, telling("output"))
+    : checkAll(guards, values, answer, telling("output"))
+  // A text stays a text, and what has texts in it what it was but for those.
+  return Effect.map(checked, ({ value }) => value as A)
+}
 
 /** A failure as the guards leave it: what had come of an answer rides on it, and goes where it is refused. @internal */
 export const checkFailure = <F, E, R>(guards: ReadonlyArray<Guard<E, R>>, failure: F): Effect.Effect<F, never, R> => {
-  if (!ClaudeError.isClaudeError(failure) || failure.partial === undefined) return Effect.succeed(failure)
+  if (guards.length === 0 || !ClaudeError.isClaudeError(failure) || failure.partial === undefined) {
+    return Effect.succeed(failure)
+  }
   return Effect.match(checkAnswer(guards, failure.partial), {
     // It is the same error, but for its partial answer.
-    onSuccess: (partial) => withPartial(failure, partial) as F,
+    onSuccess: (partial) => partial === failure.partial ? failure : withPartial(failure, partial) as F,
     onFailure: () => withPartial(failure, undefined) as F
   })
 }
@@ -130,15 +169,19 @@ const withPartial = (
     : new ClaudeError.ClaudeRetryableError({ ...fields, reason: error.reason })
 }
 
+/** A call whose failures are as the guards leave them. @internal */
+export const checkFailed = <A, E, R, E2, R2>(
+  guards: ReadonlyArray<Guard<E2, R2>>,
+  call: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R | R2> =>
+  Effect.catch(call, (failure) => Effect.flatMap(checkFailure(guards, failure), Effect.fail))
+
 /** What a call answers or fails with, as the guards leave it. @internal */
 export const checkCall = <A, E, R, E2, R2>(
   guards: ReadonlyArray<Guard<E2, R2>>,
   call: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | E2 | GuardRejected, R | R2> =>
-  Effect.matchEffect(call, {
-    onSuccess: (answer) => checkAnswer(guards, answer),
-    onFailure: (failure) => Effect.flatMap(checkFailure(guards, failure), Effect.fail)
-  })
+  Effect.flatMap(checkFailed(guards, call), (answer) => checkAnswer(guards, answer))
 
 /** A stream whose failures are as the guards leave them. @internal */
 export const checkFailures = <A, E, R>(
@@ -147,23 +190,19 @@ export const checkFailures = <A, E, R>(
 ): Stream.Stream<A, E, R> =>
   Stream.catch(self, (failure) => Stream.unwrap(Effect.map(checkFailure(guards, failure), Stream.fail)))
 
-const answers: Reading<unknown> = {
-  subject: (answer) =>
-    isMessage(answer)
-      ? { where: "output", texts: Texts.ofMessage(answer), fixed: Texts.thinkingOf(answer), message: answer }
-      : { where: "output", texts: Texts.ofValue(answer) },
-  withTexts: (answer, texts) => isMessage(answer) ? Texts.withMessage(answer, texts) : Texts.withValue(answer, texts)
-}
-
+/** An object that somebody asked for may be of a type, and have contents. */
 const isMessage = (answer: unknown): answer is Message =>
   Predicate.hasProperty(answer, "type") && answer.type === "message" &&
-  Predicate.hasProperty(answer, "content") && Array.isArray(answer.content)
+  Predicate.hasProperty(answer, "role") && answer.role === "assistant" &&
+  Predicate.hasProperty(answer, "content") && Array.isArray(answer.content) &&
+  Predicate.hasProperty(answer, "usage") && Predicate.hasProperty(answer, "model")
 
-const checkAll = Effect.fnUntraced(function*<A, E, R>(
+/** What all guards leave of a value, one after the other. @internal */
+export const checkAll = Effect.fnUntraced(function*<A, E, R>(
   guards: ReadonlyArray<Guard<E, R>>,
-  where: Where,
   { subject, withTexts }: Reading<A>,
-  given: A
+  given: A,
+  { note, where }: Notes
 ): Effect.fn.Return<Checked<A>, GuardRejected | E, R> {
   let value = given
   const said: Array<readonly [string, Said]> = []
@@ -186,7 +225,7 @@ const checkAll = Effect.fnUntraced(function*<A, E, R>(
     }
     const word = verdict._tag === "Change" ? "change" : "pass"
     said.push([name, word])
-    yield* tell(name, where, word)
+    yield* note(name, word)
   }
   return { value, said }
 })
@@ -202,74 +241,6 @@ const readable = <A>(read: () => A): A | undefined => {
 }
 
 // -----------------------------------------------------------------------------
-// while it comes
-// -----------------------------------------------------------------------------
-
-/** Guards over one text that comes in pieces, one after the other. @internal */
-export class Chain {
-  private readonly steps: ReadonlyArray<{ readonly name: string; readonly step: Steps.Step }>
-
-  constructor(guards: ReadonlyArray<StreamGuard>) {
-    this.steps = guards.map(({ name, step }) => ({ name, step: step() }))
-  }
-
-  /** What comes out behind the last guard of what comes before one of them; one that refuses is named. */
-  next(text: string, from = 0): string | GuardRejected {
-    let handed = text
-    for (const { name, step } of this.steps.slice(from)) {
-      const next = step.next(handed)
-      if (typeof next !== "string") return new GuardRejected({ guard: name, where: "output", message: next.rejected })
-      handed = next
-    }
-    return handed
-  }
-
-  /** What was held back, as no more will come. */
-  end(): string | GuardRejected {
-    let all = ""
-    for (const [i, { name, step }] of this.steps.entries()) {
-      const left = step.end()
-      if (typeof left !== "string") return new GuardRejected({ guard: name, where: "output", message: left.rejected })
-      const handed = this.next(left, i + 1)
-      if (typeof handed !== "string") return handed
-      all += handed
-    }
-    return all
-  }
-
-  readonly told: Effect.Effect<void> = Effect.suspend(() =>
-    Effect.forEach(this.steps, ({ name, step }) => tell(name, "output", step.hasChanged() ? "change" : "pass"), {
-      discard: true
-    })
-  )
-}
-
-/** What passes of a pull of texts. @internal */
-export const passing = <E>(
-  guards: ReadonlyArray<StreamGuard>,
-  pull: Pull.Pull<Arr.NonEmptyReadonlyArray<string>, E>
-): Pull.Pull<Arr.NonEmptyReadonlyArray<string>, E | GuardRejected> => {
-  const chain = new Chain(guards)
-  let isOver = false
-
-  const hand = (handed: string | GuardRejected): Pull.Pull<Arr.NonEmptyReadonlyArray<string>, E | GuardRejected> => {
-    if (typeof handed === "string") return handed === "" ? next : Effect.succeed([handed])
-    isOver = true
-    return refused(handed)
-  }
-  const next: Pull.Pull<Arr.NonEmptyReadonlyArray<string>, E | GuardRejected> = Effect.suspend(() =>
-    isOver ? Cause.done() : Effect.flatMap(pull, (texts) => hand(chain.next(texts.join(""))))
-  ).pipe(Pull.catchDone(() => {
-    if (isOver) return Cause.done()
-    isOver = true
-    const left = chain.end()
-    if (typeof left !== "string") return hand(left)
-    return Effect.andThen(chain.told, left === "" ? Cause.done() : Effect.succeed(Arr.of(left)))
-  }))
-  return next
-}
-
-// -----------------------------------------------------------------------------
 // telling
 // -----------------------------------------------------------------------------
 
@@ -280,8 +251,10 @@ export const refused = (rejected: GuardRejected): Effect.Effect<never, GuardReje
 const rejected = (guard: string, where: Where, message: string): Effect.Effect<never, GuardRejected> =>
   refused(new GuardRejected({ guard, where, message }))
 
-/** An event of the caller's span, where there is one. */
-const tell = (name: string, where: Where, verdict: Said): Effect.Effect<void> =>
+const telling = (where: Where): Notes => ({ where, note: (name, verdict) => tell(name, where, verdict) })
+
+/** An event of the caller's span, where there is one. @internal */
+export const tell = (name: string, where: Where, verdict: Said): Effect.Effect<void> =>
   Effect.ignore(
     Effect.flatMap(Effect.currentSpan, (span) =>
       Effect.clockWith((clock) =>

@@ -12,6 +12,7 @@ import * as Stream from "effect/Stream"
 import * as Claude from "../Claude.ts"
 import type { ClaudeError } from "../ClaudeError.ts"
 import * as Estimate from "../request/Estimate.ts"
+import * as Chain from "./Chain.ts"
 import * as Checking from "./Checking.ts"
 import type { Guard, GuardRejected, StreamGuard, Subject, Verdict } from "./Checking.ts"
 import * as Pii from "./Pii.ts"
@@ -226,7 +227,8 @@ export { layer } from "./GuardedClaude.ts"
 
 /**
  * Looks at a request before it is sent: `pipe(request, Guard.input(Guard.maxChars(20_000)), Effect.flatMap(Claude.text))`.
- * Images, PDFs, uploaded files, thinking (which is signed) and the definitions of tools are not looked at.
+ * Images, PDFs, uploaded files, thinking (which is signed), the definitions of tools and what the API's own tools found
+ * are not looked at.
  *
  * @category combinators
  * @since 0.2.0
@@ -252,7 +254,7 @@ export const output = <const Guards extends ReadonlyArray<Any>>(...guards: Guard
 
 /**
  * Looks at texts while they come: `Claude.streamText(request).pipe(Guard.outputStream(Guard.redactPii()))`. It holds back
- * what may be the beginning of something, and hands on no more after a refusal.
+ * what may be the beginning of something, to the end of the stream or its failure, and hands on no more after a refusal.
  *
  * @category combinators
  * @since 0.2.0
@@ -263,7 +265,7 @@ export const outputStream = (...guards: ReadonlyArray<StreamGuard>) =>
 ): Stream.Stream<string, E | GuardRejected, R> =>
   Stream.transformPull(
     Checking.checkFailures(guards, self),
-    (pull) => Effect.sync(() => Checking.passing(guards, pull))
+    (pull) => Effect.sync(() => Chain.passing(guards, pull))
   )
 
 /**

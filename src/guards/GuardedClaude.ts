@@ -5,7 +5,6 @@
  * whole, and each waits until then. Partial objects are left out where there are guards on the way out: half of a number
  * looks like none. A refusal is a fatal error of the call, so nobody tries it again.
  */
-import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -15,6 +14,7 @@ import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import * as Claude from "../Claude.ts"
 import * as ClaudeError from "../ClaudeError.ts"
+import { Chain } from "./Chain.ts"
 import * as Checking from "./Checking.ts"
 
 // -----------------------------------------------------------------------------
@@ -53,15 +53,25 @@ export const layer = ({ input = [], output = [] }: LayerOptions): Layer.Layer<Cl
           })),
           Effect.mapError(toClaudeError)
         )
-      const answered = <A, R>(call: Effect.Effect<A, ClaudeError.ClaudeError, R>) =>
-        Effect.mapError(Checking.checkCall(output, call), toClaudeError)
+      /** A call whose answer is refused where the guards refuse it, with what is known of it. */
+      const answered = <A, R>(
+        call: Effect.Effect<A, ClaudeError.ClaudeError, R>,
+        check: (answer: A) => Effect.Effect<A, Checking.GuardRejected>,
+        receiptOf: (answer: A) => Partial<Claude.Receipt>
+      ) =>
+        Effect.flatMap(
+          Checking.checkFailed(output, call),
+          (answer) => Effect.mapError(check(answer), (error) => toClaudeError(error, receiptOf(answer)))
+        )
+      const object = <A>(value: A) => Checking.checkAnswer(output, value, false)
 
       return Claude.Claude.of({
         ...claude,
         message: (given) =>
           Effect.flatMap(
             checked(given),
-            ({ request, tagged }) => answered(tagged(claude.message(request)))
+            ({ request, tagged }) =>
+              answered(tagged(claude.message(request)), (message) => Checking.checkAnswer(output, message), identity)
           ),
         countTokens: (given) =>
           Effect.flatMap(
@@ -72,7 +82,7 @@ export const layer = ({ input = [], output = [] }: LayerOptions): Layer.Layer<Cl
         object: (schema, given) =>
           Effect.flatMap(
             checked(given),
-            ({ request, tagged }) => answered(tagged(claude.object(schema, request)))
+            ({ request, tagged }) => answered(tagged(claude.object(schema, request)), object, () => ({}))
           ),
         stream: (given) =>
           Stream.unwrap(Effect.map(checked(given), ({ request, tagged }) => {
@@ -88,7 +98,10 @@ export const layer = ({ input = [], output = [] }: LayerOptions): Layer.Layer<Cl
             return output.length === 0 ? parts : Checking.checkFailures(output, parts).pipe(
               Stream.filter((part) => part._tag === "Complete"),
               Stream.mapEffect((part) =>
-                Effect.map(answered(Effect.succeed(part.value)), (value) => ({ ...part, value }))
+                Effect.map(
+                  answered(Effect.succeed(part.value), object, () => part.receipt),
+                  (value) => ({ ...part, value })
+                )
               )
             )
           }))
@@ -97,26 +110,31 @@ export const layer = ({ input = [], output = [] }: LayerOptions): Layer.Layer<Cl
   )
 
 const toClaudeError = (
-  error: ClaudeError.ClaudeError | Checking.GuardRejected
-): ClaudeError.ClaudeError =>
-  error._tag !== "GuardRejected" ? error : new ClaudeError.ClaudeFatalError({
-    reason: error.where === "input"
+  error: ClaudeError.ClaudeError | Checking.GuardRejected,
+  { attempts, billed, requestId }: Partial<Claude.Receipt> = {}
+): ClaudeError.ClaudeError => {
+  if (error._tag !== "GuardRejected") return error
+  const isInput = error.where === "input"
+  return new ClaudeError.ClaudeFatalError({
+    reason: isInput
       ? new ClaudeError.InvalidRequest({ field: "messages" })
       : new ClaudeError.Incomplete({ stopReason: "guard" }),
-    message: `The guard ${JSON.stringify(error.guard)} refused the ${
-      error.where === "input" ? "request" : "answer"
-    }. ${error.message}`,
+    message: `The guard ${JSON.stringify(error.guard)} refused the ${isInput ? "request" : "answer"}. ${error.message}`,
     type: "_OTHER",
     retryHere: false,
     mayFailOver: false,
-    attempts: error.where === "input" ? 0 : 1
+    attempts: attempts ?? (isInput ? 0 : 1),
+    ...(billed === undefined ? undefined : { usage: billed }),
+    ...(requestId === undefined ? undefined : { requestId })
   })
+}
 
 // -----------------------------------------------------------------------------
 // while it comes
 // -----------------------------------------------------------------------------
 
 type Events = Arr.NonEmptyReadonlyArray<Claude.StreamEvent>
+type Handed = ReadonlyArray<Claude.StreamEvent>
 type Event<Type> = Extract<Claude.StreamEvent, { readonly type: Type }>
 
 /** A block that is looked at when it is whole, or a text. */
@@ -130,55 +148,95 @@ const passing = <E>(
 ): Pull.Pull<Events, E | ClaudeError.ClaudeError> => {
   const open = new Map<number, Open>()
   // Of all texts of the message: what counts goes on counting.
-  let chain = new Checking.Chain(guards)
+  let chain = new Chain(guards)
   let isOver = false
 
-  const passed = Effect.fnUntraced(function*(
-    events: Events
-  ): Effect.fn.Return<ReadonlyArray<Claude.StreamEvent>, Checking.GuardRejected> {
+  const started = Effect.fnUntraced(function*(
+    event: Event<"content_block_start">
+  ): Effect.fn.Return<Handed, Checking.GuardRejected> {
+    const { content_block, index } = event
+    if (content_block.type === "text") {
+      open.set(index, "text")
+      const text = yield* accepted(chain.next(content_block.text))
+      return [{ ...event, content_block: { ...content_block, text } }]
+    }
+    if (isHeld(content_block.type)) {
+      open.set(index, { start: event, deltas: [] })
+      return []
+    }
+    // Such as the result of a server's tool.
+    return [{ ...event, content_block: yield* chain.block(content_block) }]
+  })
+
+  const continued = Effect.fnUntraced(function*(
+    event: Event<"content_block_delta">
+  ): Effect.fn.Return<Handed, Checking.GuardRejected> {
+    const { delta, index } = event
+    const block = open.get(index)
+    if (block !== undefined && block !== "text") {
+      block.deltas.push(event)
+      return []
+    }
+    if (delta.type === "text_delta") {
+      // Also one that nobody announced.
+      open.set(index, "text")
+      const text = yield* accepted(chain.next(delta.text))
+      return text === "" ? [] : [{ ...event, delta: { ...delta, text } }]
+    }
+    if (delta.type !== "citations_delta") return [event]
+    const { citations } = yield* chain.block({ type: "text", text: "", citations: [delta.citation] })
+    return [{ ...event, delta: { ...delta, citation: citations?.[0] ?? delta.citation } }]
+  })
+
+  /** What was held back of a block that has ended. */
+  const stopped = Effect.fnUntraced(function*(index: number): Effect.fn.Return<Handed, Checking.GuardRejected> {
+    const block = open.get(index)
+    open.delete(index)
+    if (block === undefined) return []
+    if (block !== "text") return yield* whole(chain, block.start, block.deltas)
+    const text = yield* accepted(chain.end())
+    return text === "" ? [] : [{ type: "content_block_delta", index, delta: { type: "text_delta", text } }]
+  })
+
+  const passed = Effect.fnUntraced(function*(events: Events): Effect.fn.Return<Handed, Checking.GuardRejected> {
     const handed: Array<Claude.StreamEvent> = []
     for (const event of events) {
-      const isText = event.type === "content_block_delta" && event.delta.type === "text_delta"
-      const block = "index" in event ? open.get(event.index) ?? (isText ? "text" : undefined) : undefined
-      if (event.type === "content_block_start") {
-        const { content_block } = event
-        if (content_block.type === "text") {
-          open.set(event.index, "text")
-          const text = yield* accepted(chain.next(content_block.text))
-          handed.push({ ...event, content_block: { ...content_block, text } })
-        } else if (isHeld(content_block.type)) open.set(event.index, { start: event, deltas: [] })
-        else handed.push(event)
-      } else if (event.type === "content_block_delta" && block !== undefined) {
-        const { delta } = event
-        if (block !== "text") block.deltas.push(event)
-        else if (delta.type === "text_delta") {
-          const text = yield* accepted(chain.next(delta.text))
-          if (text !== "") handed.push({ ...event, delta: { ...delta, text } })
-        } else if (delta.type === "citations_delta") {
-          const cited = yield* Checking.checkAnswer(
-            guards,
-            messageOf({ type: "text", text: "", citations: [delta.citation] })
+      switch (event.type) {
+        case "content_block_start":
+          handed.push(...yield* started(event))
+          break
+        case "content_block_delta":
+          handed.push(...yield* continued(event))
+          break
+        case "content_block_stop":
+          handed.push(...yield* stopped(event.index), event)
+          break
+        case "message_start":
+          // What an earlier turn has left to be done stands here.
+          handed.push(
+            event.message.content.length === 0 ? event : {
+              ...event,
+              message: {
+                ...event.message,
+                content: yield* Effect.forEach(event.message.content, (block) => chain.block(block))
+              }
+            }
           )
-          const [citation = delta.citation] = cited.content.flatMap((block) =>
-            block.type === "text" ? block.citations ?? [] : []
-          )
-          handed.push({ ...event, delta: { ...delta, citation } })
-        } else handed.push(event)
-      } else if (event.type === "content_block_stop" && block !== undefined) {
-        open.delete(event.index)
-        if (block === "text") {
-          const text = yield* accepted(chain.end())
-          const delta = { type: "text_delta", text } as const
-          if (text !== "") handed.push({ type: "content_block_delta", index: event.index, delta })
-        } else handed.push(...yield* whole(guards, block.start, block.deltas))
-        handed.push(event)
-      } else {
-        if (event.type === "message_stop") yield* chain.told
-        if (event.type === "restart") {
+          break
+        case "message_delta":
+        case "message_stop":
+          // A block that was cut does not say that it ends.
+          for (const index of open.keys()) handed.push(...yield* stopped(index))
+          if (event.type === "message_stop") yield* chain.told
+          handed.push(event)
+          break
+        case "restart":
           open.clear()
-          chain = new Checking.Chain(guards)
-        }
-        handed.push(event)
+          chain = new Chain(guards)
+          handed.push({ ...event, error: yield* Checking.checkFailure(guards, event.error) })
+          break
+        default:
+          handed.push(event)
       }
     }
     return handed
@@ -205,22 +263,22 @@ const isHeld = (type: string): boolean =>
 
 /** A block whose events have all come, as the guards leave it. */
 const whole = Effect.fnUntraced(function*(
-  guards: ReadonlyArray<Checking.StreamGuard>,
+  chain: Chain,
   start: Event<"content_block_start">,
   deltas: ReadonlyArray<Event<"content_block_delta">>
-): Effect.fn.Return<ReadonlyArray<Claude.StreamEvent>, Checking.GuardRejected> {
+): Effect.fn.Return<Handed, Checking.GuardRejected> {
   const { content_block } = start
   const given = [start, ...deltas]
   if (content_block.type === "thinking") {
     const thinking = content_block.thinking +
       deltas.map(({ delta }) => delta.type === "thinking_delta" ? delta.thinking : "").join("")
-    yield* Checking.checkAnswer(guards, messageOf({ ...content_block, thinking }))
+    yield* chain.block({ ...content_block, thinking })
     return given
   }
   if (!("input" in content_block)) return given
   const text = deltas.map(({ delta }) => delta.type === "input_json_delta" ? delta.partial_json : "").join("")
   const input = text === "" ? content_block.input : jsonOf(text)
-  const checked = yield* Checking.checkAnswer(guards, input)
+  const checked = yield* chain.value(input)
   if (checked === input) return given
   if (text === "") return [{ ...start, content_block: { ...content_block, input: checked } }]
   return [start, {
@@ -238,9 +296,3 @@ const jsonOf = (text: string): unknown => {
     return text
   }
 }
-
-/** As much of a message as guards read. */
-const messageOf = (block: Message["content"][number]): Pick<Message, "type" | "content"> => ({
-  type: "message",
-  content: [block]
-})

@@ -2,9 +2,10 @@
  * Personal data and keys in texts: found, taken out, and put back.
  *
  * Email addresses, phone numbers, IBANs and card numbers (with their check digits), US social security numbers, IP
- * addresses, API keys, tokens and private keys, also with the spaces and hyphens of typography and the digits of other
- * scripts. Names and postal addresses have no form, so they are not found, and who wants to hide something can. `redact`
- * is a plain function: it serves `telemetry.content.redact` as well. The surprise: 1.2.3.4 is taken for an address.
+ * addresses, API keys, tokens and private keys, also with the spaces and hyphens of typography, the digits of other
+ * scripts, and characters between that nobody sees. Names and postal addresses have no form, so they are not found, and
+ * who wants to hide something can. `redact` is a plain function: it serves `telemetry.content.redact` as well. The
+ * surprise: 1.2.3.4 is taken for an address.
  */
 import * as PiiPatterns from "./PiiPatterns.ts"
 
@@ -15,8 +16,9 @@ import * as PiiPatterns from "./PiiPatterns.ts"
 export type { PiiKind, PiiMatch } from "./PiiPatterns.ts"
 
 /**
- * What was taken out of texts, so that it can be put back: `[EMAIL_1]` stands for the same value wherever that occurs.
- * It grows with what it holds, and knows it in the clear, so keep one for one conversation.
+ * What was taken out of texts, so that it can be put back: `[EMAIL_1]` stands for the same value wherever that occurs,
+ * and a placeholder that a text brings along for nothing but itself. It grows with what it holds, knows it in the clear,
+ * and puts it back for whoever asks, so keep one for one conversation.
  *
  * @category models
  * @since 0.2.0
@@ -47,23 +49,39 @@ export const vault = (options: PiiOptions = {}): Vault => {
   const kinds = kindsOf("Pii.vault", options)
   const placeholders = new Map<string, string>()
   const values = new Map<string, string>()
+  // What looks like a placeholder in a text that was given, and is none of ours.
+  const foreign = new Set<string>()
   const counts = new Map<PiiPatterns.PiiKind, number>()
   const placeholderOf = (kind: PiiPatterns.PiiKind, value: string): string => {
     const known = placeholders.get(value)
     if (known !== undefined) return known
-    const count = (counts.get(kind) ?? 0) + 1
+    let count = counts.get(kind) ?? 0
+    let placeholder: string
+    do placeholder = `[${kind.toUpperCase()}_${++count}]`
+    while (foreign.has(placeholder))
     counts.set(kind, count)
-    const placeholder = `[${kind.toUpperCase()}_${count}]`
     placeholders.set(value, placeholder)
     values.set(placeholder, value)
     return placeholder
   }
   return {
-    hide: (text) => replace(text, PiiPatterns.find(text, kinds), placeholderOf),
+    hide: (text) => {
+      for (const [, kind, number] of text.matchAll(PLACEHOLDER)) {
+        const placeholder = `[${kind!.toUpperCase()}_${number}]`
+        if (!values.has(placeholder)) foreign.add(placeholder)
+      }
+      return replace(text, PiiPatterns.find(text, kinds), placeholderOf)
+    },
     restore: (text) =>
-      values.size === 0 ? text : text.replaceAll(/\[[A-Z]{2,5}_\d{1,9}\]/g, (found) => values.get(found) ?? found)
+      values.size === 0 ? text : text.replaceAll(
+        PLACEHOLDER,
+        (found, kind: string, number: string) => values.get(`[${kind.toUpperCase()}_${number}]`) ?? found
+      )
   }
 }
+
+/** Also as models write them: with small letters, and with what Markdown puts before an underscore. */
+const PLACEHOLDER = /\[([A-Za-z]{2,5})\\?_(\d{1,9})\]/g
 
 // -----------------------------------------------------------------------------
 // combinators

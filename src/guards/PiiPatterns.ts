@@ -30,9 +30,11 @@ export const MAX_LENGTH = 384
 /** In order, and none over another: those that overlap are one. @internal */
 export const find = (text: string, wanted: ReadonlyArray<PiiKind> = kinds): ReadonlyArray<PiiMatch> => {
   const matches: Array<PiiMatch> = []
-  const plain = folded(text)
+  const { places, visible } = seen(text)
+  const placeOf = (at: number) => places?.[at] ?? at
   for (const kind of kinds) {
-    if (wanted.includes(kind)) detectors[kind](plain, (start, end) => matches.push({ kind, start, end }))
+    if (!wanted.includes(kind)) continue
+    detectors[kind](visible, (start, end) => matches.push({ kind, start: placeOf(start), end: placeOf(end - 1) + 1 }))
   }
   if (matches.length < 2) return matches
   // Sorting is stable, so of two at one place the kind that stands first stays first.
@@ -69,6 +71,34 @@ const fold = (character: string): string => {
   return (code >= 0x2010 && code <= 0x2015) || code === 0x2212 ? "-" : " "
 }
 
+/** A character that nobody sees: it parts a word by no space, and what is found goes across it. @internal */
+export const isInvisible = (code: number): boolean =>
+  code > 0x7f && (
+    code === 0xad || code === 0xfeff || (code >= 0x200b && code <= 0x200f) || (code >= 0x202a && code <= 0x202e) ||
+    (code >= 0x2060 && code <= 0x2064)
+  )
+
+const INVISIBLE = /[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]/
+
+/** What is seen of a text, and where each character of that stands, if that is elsewhere. */
+const seen = (text: string): { readonly visible: string; readonly places: Uint32Array | undefined } => {
+  const plain = folded(text)
+  if (!INVISIBLE.test(plain)) return { visible: plain, places: undefined }
+  const places = new Uint32Array(plain.length)
+  const parts: Array<string> = []
+  let length = 0
+  let from = 0
+  for (let at = 0; at <= plain.length; at++) {
+    if (at < plain.length && !isInvisible(plain.charCodeAt(at))) {
+      places[length++] = at
+      continue
+    }
+    if (at > from) parts.push(plain.slice(from, at))
+    from = at + 1
+  }
+  return { visible: parts.join(""), places }
+}
+
 type Found = (start: number, end: number) => void
 
 /** How much of a candidate is one: its length, or none. */
@@ -99,22 +129,29 @@ const longest = (least: number, check: (characters: string) => boolean): Accept 
 // kinds
 // -----------------------------------------------------------------------------
 
+/** The sign of an address, also as URLs have it. */
+const AT = /@|%40/g
+
 const email = (text: string, found: Found): void => {
-  for (let at = text.indexOf("@"); at !== -1; at = text.indexOf("@", at + 1)) {
+  for (const { 0: sign, index: at } of text.matchAll(AT)) {
     let start = at
     while (start > 0 && at - start < 64 && isLocal(text.charCodeAt(start - 1))) start--
     while (start < at && !isName(text.charCodeAt(start))) start++
-    let end = at + 1
-    while (end < text.length && end - at < 255 && isDomain(text.charCodeAt(end))) end++
-    while (end > at + 1 && !isName(text.charCodeAt(end - 1))) end--
-    const labels = text.slice(at + 1, end).split(".")
+    const from = at + sign.length
+    let end = from
+    while (end < text.length && end - from < 254 && isDomain(text.charCodeAt(end))) end++
+    while (end > from && !isName(text.charCodeAt(end - 1))) end--
+    const domain = text.slice(from, end)
+    const labels = domain.split(".")
+    // `icon@2x.png` is a picture, and `next@15.0.0-canary` a version.
     const isAddress = start < at && labels.length > 1 && labels.every((label) => label !== "") &&
-      /^(?:[A-Za-z\u00c0-\u052f]{2,63}|xn--[A-Za-z0-9-]{1,59})$/.test(labels.at(-1)!)
+      /^(?:[A-Za-z\u00c0-\u052f]{2,63}|xn--[A-Za-z0-9-]{1,59})$/.test(labels.at(-1)!) &&
+      !/^\d{1,4}(?:\.\d{1,6}\.\d{1,6}(?!\w)|(?:\.\d)?x\.(?:avif|gif|jpe?g|png|svg|webp)$)/.test(domain)
     if (isAddress) found(start, end)
   }
 }
 
-/** Addresses of version 4, and of version 6 with a digit: `std::move` has none. */
+/** Addresses of version 4, and of version 6 with a digit and a group of three: `std::move` and `list[1::2]` have none. */
 const ip = (text: string, found: Found): void => {
   scan(
     /(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\d)/g,
@@ -128,10 +165,20 @@ const ip = (text: string, found: Found): void => {
     while (end < text.length && end - start < 46 && isAddress(text.charCodeAt(end))) end++
     from = end
     const address = text.slice(start, end).replace(/(?<=[^:])[:.]$/, "")
-    if (/\d/.test(address) && !isWord(text.charCodeAt(start - 1)) && isIPv6(address)) {
+    const isPart = isWord(text.charCodeAt(start - 1)) || isWord(text.charCodeAt(start + address.length))
+    if (!isPart && /\d/.test(address) && /[\dA-Fa-f]{3}/.test(address) && isIPv6(address)) {
       found(start, start + address.length)
     }
   }
+}
+
+/** How many digits the cards have whose number begins with this one. */
+const cardLengths: Readonly<Record<string, ReadonlyArray<number>>> = {
+  2: [16],
+  3: [14, 15, 16],
+  4: [13, 16, 19],
+  5: [16],
+  6: [16, 17, 18, 19]
 }
 
 /**
@@ -150,7 +197,8 @@ const card: Accept = (candidate, text, start) => {
     sums[0]! += isEven ? doubled : digit
     sums[1]! += isEven ? digit : doubled
     digits++
-    if (digits >= 12 && sums[digits % 2]! % 10 === 0 && !isWord(text.charCodeAt(start + i + 1))) length = i + 1
+    const isCard = digits >= 13 && cardLengths[candidate[0]!]!.includes(digits) && sums[digits % 2]! % 10 === 0
+    if (isCard && !isWord(text.charCodeAt(start + i + 1))) length = i + 1
   }
   return length
 }
@@ -169,18 +217,19 @@ const phone = (text: string, found: Found): void => {
   for (const detect of phones) detect(text, found)
 }
 
-const digitsBetween = (least: number, most: number): Accept => (candidate) => {
+/** A date with dots has eight digits, and 02110-1301 is a place in Boston. */
+const national: Accept = (candidate) => {
   const digits = candidate.replaceAll(/\D/g, "").length
-  return digits >= least && digits <= most ? candidate.length : 0
+  return digits >= 9 && digits <= 12 && !/^\d{5}-\d{4}$/.test(candidate) ? candidate.length : 0
 }
 
 const phones = [
-  scan(/(?<![\w+])(?:\+|00)[1-9](?:[ ()./-]{0,2}\d){6,14}(?!\w)/g),
+  scan(/(?<![\w+)\]])\+[1-9](?:[ ()./-]{0,2}\d){6,14}(?!\w)/g),
+  scan(/(?<![\w.+-])00[1-9](?:[ ()./-]{0,2}\d){8,14}(?!\w)/g),
   scan(/(?<![\w.+-])(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])/g),
-  // A date with dots has eight digits.
   scan(
     /(?<![\w.+-])\(?0[1-9]\d{0,4}\)?[ ./-]{1,2}\d{2,8}(?:([ .-])\d{2,8}(?:\1\d{2,8}){0,3})?(?!\w)/g,
-    digitsBetween(9, 12)
+    national
   ),
   scan(/(?<![\w.+-])0[1-9]\d{8,10}(?![\w.])/g)
 ]
@@ -190,7 +239,8 @@ const key = scan(
   new RegExp(
     `(?<![\\w-])(?:${
       [
-        "sk-[\\w-]{16,512}",
+        // Names of classes have no digits.
+        "sk-(?=[A-Za-z_-]{0,512}\\d)[\\w-]{16,512}",
         "gh[oprsu]_\\w{30,255}",
         "github_pat_\\w{22,255}",
         "glpat-[\\w-]{20,255}",
@@ -213,7 +263,7 @@ const detectors: Readonly<Record<PiiKind, (text: string, found: Found) => void>>
   email,
   iban: scan(/(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}/g, longest(15, mod97)),
   // No card begins with another digit, and none with what stands behind a decimal point.
-  card: scan(/(?<![\w+]|\d\.)[2-6](?:[ -]?\d){11,18}/g, card),
+  card: scan(/(?<![\w+]|\d\.)[2-6](?:[ -]?\d){12,18}/g, card),
   ssn: scan(/(?<![\w.-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])/g),
   ip,
   phone

@@ -79,7 +79,8 @@ export const redacting = (
   kinds: ReadonlyArray<PiiPatterns.PiiKind>,
   placeholderOf: (kind: PiiPatterns.PiiKind, value: string) => Handed
 ): Step => {
-  // What is held back, and before it the last character that was handed on: words are told by what stands before them.
+  // What is held back, and before it the last one that was handed on of those that are seen: words are told by what
+  // stands before them.
   // Nothing begins with that one, or it would have waited, so before it stands what no match may begin after.
   let held = ""
   let before = 0
@@ -99,8 +100,9 @@ export const redacting = (
     if (rejected !== undefined) return rejected
     changed ||= inside.length > 0
     const first = before
-    held = cut > 0 ? `_${held.slice(cut - 1)}` : held
-    before = cut > 0 ? 2 : 0
+    const last = seenUntil(held, cut)
+    held = last > 0 ? `_${held[last - 1]}${held.slice(cut)}` : held.slice(cut)
+    before = last > 0 ? 2 : 0
     return handed.slice(first)
   }
   const matchesIn = () =>
@@ -111,13 +113,14 @@ export const redacting = (
     next: (piece) => {
       held += piece
       if (held.length < enough) return ""
-      const floor = held.length - PiiPatterns.MAX_LENGTH
+      const floor = floorOf(held)
       let cut = openFrom(PiiPatterns.folded(held), Math.max(before, floor))
       // It is looked through once for many pieces, where each of them moves on by no more than itself.
       if (cut <= before || (cut < floor + NEAR && cut - before < AT_ONCE)) return ""
       const matches = matchesIn()
       // One that reaches the end may go on, and its beginning waits with it.
-      for (const { end, start } of matches) if (end > cut || end === held.length) cut = Math.min(cut, start)
+      const reach = seenUntil(held, held.length)
+      for (const { end, start } of matches) if (end > cut || end >= reach) cut = Math.min(cut, start)
       if (held.length - cut > MAX_HELD) cut = held.length
       cut = wholeCharacters(held, cut)
       enough = held.length < LONG ? 0 : held.length + (held.length >>> 4)
@@ -147,7 +150,7 @@ export const restoring = (restore: (text: string) => string): Step => {
   return {
     next: (piece) => {
       held += piece
-      const open = /\[[A-Z]{0,5}(?:_\d{0,9})?$/.exec(held.slice(-17))
+      const open = /\[[A-Za-z]{0,5}\\?(?:_\d{0,9})?$/.exec(held.slice(-17))
       const cut = wholeCharacters(held, held.length - (open?.[0].length ?? 0))
       const handed = held.slice(0, cut)
       held = held.slice(cut)
@@ -190,8 +193,8 @@ const openFrom = (text: string, floor: number): number => {
     let hasDigit = false
     while (start > floor) {
       const code = text.charCodeAt(start - 1)
-      const isWide = PiiPatterns.isWide(code)
-      if ((code < 0x21 || code > 0x7e) && !isWide) break
+      const isWide = code > 0x7e && PiiPatterns.isWide(code)
+      if ((code < 0x21 || code > 0x7e) && !isWide && !PiiPatterns.isInvisible(code)) break
       hasSmall ||= isWide || (code >= 97 && code <= 122)
       hasDigit ||= code >= 48 && code <= 57
       start--
@@ -204,6 +207,28 @@ const openFrom = (text: string, floor: number): number => {
     end = start - 1
   }
   return open
+}
+
+/**
+ * Where the characters begin that no match but a key reaches back to from the end; of those that nobody sees, one that
+ * is among many more is not waited for.
+ */
+const floorOf = (text: string): number => {
+  const least = Math.max(0, text.length - LONG)
+  let at = text.length
+  let seen = 0
+  for (; at > least && seen < PiiPatterns.MAX_LENGTH; at--) {
+    const code = text.charCodeAt(at - 1)
+    if (code < 0x80 || !PiiPatterns.isInvisible(code)) seen++
+  }
+  return at > least ? at : text.length - LONG
+}
+
+/** The end of what is seen of a text up to a place. */
+const seenUntil = (text: string, end: number): number => {
+  let at = end
+  while (at > 0 && PiiPatterns.isInvisible(text.charCodeAt(at - 1))) at--
+  return at
 }
 
 const isSpace = (code: number): boolean => code === 0x20 || (code >= 9 && code <= 13)

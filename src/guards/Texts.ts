@@ -2,7 +2,8 @@
  * The texts of a request and of an answer: what people and tools wrote, not what must stay as it is.
  *
  * Looked at are the system prompt, texts and what they cite, tool calls' arguments and tools' results, and documents
- * that are text. Images, PDFs, what was uploaded, the definitions of tools and blocks that are not known here are not.
+ * that are text. Images, PDFs, what was uploaded, the definitions of tools, what the API's own tools found and blocks
+ * that are not known here are not.
  * Thinking is signed, so it is left as it is, and of an answer only looked at.
  */
 import type { Message } from "@anthropic-ai/sdk/resources/messages/messages"
@@ -12,6 +13,8 @@ import type { MessageRequest } from "../Claude.ts"
 const MAX_DEPTH = 200
 
 type Change = (text: string) => string
+
+type Block = Message["content"][number]
 
 /** A block or a message, read as it comes. */
 type Loose = Readonly<Record<string, unknown>>
@@ -23,11 +26,14 @@ export const ofRequest = (request: MessageRequest): ReadonlyArray<string> =>
 /** All texts of an answer, in order. @internal */
 export const ofMessage = (message: Message): ReadonlyArray<string> => collect((change) => mapMessage(message, change))
 
+/** All texts of a block of an answer, in order. @internal */
+export const ofBlock = (given: Block): ReadonlyArray<string> => collect((change) => block(given, change, 0))
+
 /** All texts of a value, in order. @internal */
 export const ofValue = (value: unknown): ReadonlyArray<string> => collect((change) => json(value, change, 0))
 
 /** What an answer thinks. @internal */
-export const thinkingOf = ({ content }: Message): ReadonlyArray<string> =>
+export const thinkingOf = ({ content }: Pick<Message, "content">): ReadonlyArray<string> =>
   content.flatMap((block) => block.type === "thinking" ? [block.thinking] : [])
 
 /** What an answer says. @internal */
@@ -41,6 +47,11 @@ export const withRequest = (request: MessageRequest, texts: ReadonlyArray<string
 /** The answer with other texts, as many as it has. @internal */
 export const withMessage = <M extends Message>(message: M, texts: ReadonlyArray<string>): M =>
   mapMessage(message, inOrder(texts))
+
+/** The block with other texts, as many as it has. @internal */
+export const withBlock = (given: Block, texts: ReadonlyArray<string>): Block =>
+  // Texts became texts, so it is such a block as before.
+  block(given, inOrder(texts), 0) as Block
 
 /** The value with other texts, as many as it has. @internal */
 export const withValue = (value: unknown, texts: ReadonlyArray<string>): unknown => json(value, inOrder(texts), 0)
@@ -143,7 +154,16 @@ const json = (value: unknown, change: Change, depth: number): unknown => {
     const changed = value.map((item) => json(item, change, depth + 1))
     return changed.every((item, i) => item === value[i]) ? value : changed
   }
-  if (!isObject(value)) return value
+  // Bytes have no texts, and a great many entries.
+  if (!isObject(value) || ArrayBuffer.isView(value)) return value
+  if (value instanceof Map) {
+    const changed = Array.from(value, ([key, inner]) => [key, json(inner, change, depth + 1)] as const)
+    return changed.every(([key, inner]) => inner === value.get(key)) ? value : new Map(changed)
+  }
+  if (value instanceof Set) {
+    const changed = Array.from(value, (item) => json(item, change, depth + 1))
+    return changed.every((item) => value.has(item)) ? value : new Set(changed)
+  }
   const entries = Object.entries(value)
   const changed = entries.map(([key, inner]) => [key, json(inner, change, depth + 1)] as const)
   // What holds no text in the open, such as a Date, stays what it is.

@@ -95,6 +95,11 @@ export const receipt = ({ span: { attempts, cost, requestId, usage } }: Call): R
   cached: false
 })
 
+/** The receipt that a stream's last event carries. @internal */
+export const receiptOf = (
+  { attempts = 1, billed, cached = false, cost, requestId }: Partial<Receipt>
+): Receipt => ({ requestId, cost, attempts, billed, cached })
+
 /** The receipt of what the cache answers. @internal */
 export const free: Receipt = {
   requestId: undefined,

@@ -3,7 +3,7 @@
  *
  * What is inserted is what the schema encodes to JSON, so it also says how a value is written: a date by its text, a set
  * as a list. Texts, numbers and booleans are inserted as they are, lists and objects as JSON, and what is left out or null
- * as nothing.
+ * as nothing. Half a character becomes the mark that stands for one, since no request may hold it.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -67,7 +67,7 @@ export const make = <S extends Variables>(
         return invalidValue(where, path, `${message}.`)
       })
       const texts = new Map<string, string>()
-      for (const variable of names) texts.set(variable, textOf(Reflect.get(Object(encoded), variable)))
+      for (const variable of names) texts.set(variable, textOf(Reflect.get(Object(encoded), variable)).toWellFormed())
       return texts
     })
   }

@@ -61,7 +61,10 @@ export const make = (
         version
       )
       if (wrong !== undefined) return yield* wrong
-      const first = yield* firstOf(name, version)
+      // What a prompt serves that nobody has released is released before it has another version.
+      const isReleased = (yield* records.get({ name, version: PromptDocument.LATEST })) !== undefined
+      const implied = isReleased ? undefined : yield* impliedOf(name)
+      if (implied !== undefined) yield* releaseFirst(name, implied)
       yield* records.add(key, text)
       const kept = yield* records.get(key)
       if (kept !== undefined && !saysTheSame(kept, text)) {
@@ -71,25 +74,21 @@ export const make = (
           "This version is there already, and says something else. Versions never change: publish it under another name."
         )
       }
-      if (first !== undefined) {
-        yield* records.add({ name, version: PromptDocument.LATEST }, JSON.stringify({ latest: first }))
-      }
+      // The first of a prompt is served at once.
+      yield* releaseFirst(name, version)
     }))
 
-  /**
-   * What is to be released by publishing: of a prompt that nobody has released yet, what it serves, which is this version
-   * where it has no other.
-   */
-  const firstOf = Effect.fnUntraced(function*(name: string, version: string) {
-    if ((yield* records.get({ name, version: PromptDocument.LATEST })) !== undefined) return undefined
-    const stored = (yield* source.stored).get(name)
-    return (stored === undefined ? undefined : PromptDocument.impliedLatest(stored.versions.keys())) ?? version
-  })
+  const impliedOf = (name: string) =>
+    Effect.map(source.stored, (all) => PromptDocument.impliedLatest(all.get(name)?.versions.keys() ?? []))
+
+  /** Releases a version where none is. */
+  const releaseFirst = (name: string, latest: string) =>
+    records.add({ name, version: PromptDocument.LATEST }, JSON.stringify({ latest }))
 
   const storedOf = (name: string) =>
     Effect.flatMap(source.stored, (all) => {
       const stored = all.get(name)
-      return stored === undefined || stored.versions.size === 0
+      return stored === undefined
         ? Effect.fail(PromptFailure.missing(records.name, name, all.keys()))
         : Effect.succeed(stored)
     })
@@ -116,7 +115,7 @@ export const make = (
         const record = Records.releaseOf(records.name, name, JSON.stringify(given))
         if (record instanceof PromptError.PromptError) throw record
         check(name, record, stored)
-        return plain(record)
+        return record
       })
       const { history, ...current } = currentOf(records.name, name, stored)
       if (current.latest !== undefined && saysTheSame(JSON.stringify(current), JSON.stringify(next))) return
@@ -182,7 +181,6 @@ export const initialize = Effect.fnUntraced(function*(
 const textOf = (store: string, { name, version }: Records.Key, document: object): string => {
   const where = Records.whereOf(store, name)(["versions", version])
   if (!PromptDocument.isName(name)) throw PromptDocument.noName(where)
-  if (!PromptDocument.isVersion(version)) throw PromptDocument.noVersion(version, where)
   let text: string | undefined
   try {
     text = JSON.stringify(document)

@@ -72,7 +72,8 @@ export const source = (records: Records): RecordSource => {
   const stored = Effect.gen(function*() {
     const all = new Map<string, { readonly versions: Map<string, StoredVersion>; release: string | undefined }>()
     const kept: typeof whole = new Map()
-    const keys = yield* records.keys
+    // Stores list them in any order.
+    const keys = (yield* records.keys).toSorted((a, b) => pathOf(a) < pathOf(b) ? -1 : 1)
     const texts = yield* Effect.forEach(keys, (key) => {
       const text = whole.get(pathOf(key))?.text ?? key.text
       return text === undefined ? records.get(key) : Effect.succeed(text)
@@ -100,7 +101,7 @@ export const source = (records: Records): RecordSource => {
     for (const [name, prompt] of all) {
       // A release of what is not there yet, or no more.
       if (prompt.versions.size === 0) continue
-      const versions = Array.from(prompt.versions).toSorted(([a], [b]) => a < b ? -1 : 1)
+      const versions = Array.from(prompt.versions)
       documents.set(`${records.name} ${name}`, {
         texts: [prompt.release ?? "", ...versions.flatMap(([version, { text }]) => [version, text])],
         parse: () => [promptOf(records.name, name, prompt)]

@@ -113,7 +113,6 @@ export const make = Effect.fnUntraced(function*(
   const load = Effect.flatMap(read, (documents) => {
     const update = Catalog.update(catalog, documents, definitions, source.name)
     const [problem] = update.problems
-    if (problem === undefined) told = new Set()
     return Effect.andThen(take(update), problem === undefined ? Effect.void : Effect.fail(problem))
   })
 
@@ -132,9 +131,8 @@ export const make = Effect.fnUntraced(function*(
   }).pipe(
     Effect.catch((problem) => tell([problem])),
     // A defect in one look must not end all looking.
-    Effect.catchCauseIf(
-      (cause) => !Cause.hasInterruptsOnly(cause),
-      (cause) => tell([PromptFailure.unavailable(source.name, `Reading failed: ${Cause.pretty(cause)}`)])
+    Effect.catchCause((cause) =>
+      tell([PromptFailure.unavailable(source.name, `Reading failed: ${Cause.pretty(cause)}`)])
     )
   )
 

@@ -18,7 +18,7 @@ export const choose = (prompt: string, key: string, weights: Weights): string | 
     // The least of these waiting times is a version's as often as its weight says; by their logarithms, which no weight
     // is too small or too large for.
     const draw = Math.log(-Math.log(unit(JSON.stringify([prompt, version, key])))) - Math.log(weight)
-    if (chosen === undefined || draw < least || (draw === least && version < chosen)) {
+    if (draw < least) {
       chosen = version
       least = draw
     }

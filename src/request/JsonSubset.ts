@@ -60,12 +60,40 @@ export const isTold = (json: unknown): boolean =>
   childrenOf(json).every(([child]) => isTold(child)) &&
   Object.values(json["$defs"] ?? {}).every(isTold)
 
-/** More of them, and the API refuses a format or a strict tool. */
-const MOST_UNIONS = 16
+/** What the API enforces in one request: https://platform.claude.com/docs/en/build-with-claude/structured-outputs @internal */
+export const limits = { tools: 20, optional: 24, unions: 16 }
 
-/** Whether the API holds an answer to it; a property that may be absent is a union, too. @internal */
-export const isEnforceable = (json: JsonSchema.JsonSchema): boolean =>
-  nodesOf(json).filter(({ anyOf, type }) => anyOf !== undefined || Array.isArray(type)).length <= MOST_UNIONS
+/** What counts towards them. @internal */
+export interface Cost {
+  /** Properties that may be absent. */
+  readonly optional: number
+  readonly unions: number
+}
+
+/** Schemas do not change. */
+const costs = new WeakMap<object, Cost>()
+
+/** What a JSON Schema takes of what the API enforces. @internal */
+export const costOf = (json: JsonSchema.JsonSchema): Cost => {
+  let cost = costs.get(json)
+  if (cost === undefined) {
+    const nodes = nodesOf(json)
+    cost = {
+      optional: nodes.reduce((sum, node) => sum + optionalIn(node), 0),
+      unions: nodes.filter(({ anyOf, type }) => Array.isArray(anyOf) || Array.isArray(type)).length
+    }
+    costs.set(json, cost)
+  }
+  return cost
+}
+
+const optionalIn = ({ properties, required }: JsonSchema.JsonSchema): number => {
+  const names = new Set<unknown>(Array.isArray(required) ? required : [])
+  return Object.keys(properties ?? {}).filter((name) => !names.has(name)).length
+}
+
+/** Whether the API holds an answer to it, which has no properties that may be absent: they may be null. @internal */
+export const isEnforceable = (json: JsonSchema.JsonSchema): boolean => costOf(json).unions <= limits.unions
 
 const KEY = /^[a-zA-Z0-9_.-]{1,64}$/
 
@@ -80,30 +108,44 @@ export const isInput = ({ allOf, properties, type }: JsonSchema.JsonSchema): boo
 /** Lookaround, names, references, word boundaries, classes of Unicode, long repetitions. */
 const BEYOND = /\(\?[^:]|\\(?:[bBkpP1-9]|u\{)|\{(?:\d+,)?\d{3,}\}/
 
-/** Without patterns that the API cannot compile, and definitions that nothing refers to. @internal */
+/**
+ * Without patterns that the API cannot compile and definitions that nothing refers to, and with names of definitions
+ * that any reader of references finds: an identifier may have slashes.
+ *
+ * @internal
+ */
 export const simplified = ({ $defs, ...json }: JsonSchema.JsonSchema): JsonSchema.JsonSchema => {
-  const root = withoutPatterns(json)
-  const used = new Map<string, JsonSchema.JsonSchema>()
-  const use = (json: JsonSchema.JsonSchema): void => {
-    for (const { $ref } of nodesOf(json)) {
-      const name = typeof $ref === "string" ? definitionOf($ref) : undefined
-      const definition: unknown = name === undefined ? undefined : Reflect.get($defs ?? {}, name)
-      if (name === undefined || used.has(name) || !isNode(definition)) continue
-      const kept = withoutPatterns(definition)
-      used.set(name, kept)
-      use(kept)
+  const names = new Map<string, string>()
+  const definitions = new Map<string, unknown>()
+  const nameOf = (key: string): string => {
+    let name = names.get(key)
+    if (name === undefined) {
+      name = key.replaceAll(/[^\w-]/g, "_")
+      while (definitions.has(name)) name += "_"
+      names.set(key, name)
+      // Its place, since it may refer to others.
+      definitions.set(name, undefined)
+      definitions.set(name, rewrite(Reflect.get($defs ?? {}, key)))
     }
+    return name
   }
-  use(root)
-  return used.size === 0 ? root : { ...root, $defs: Object.fromEntries(used) }
+  const rewrite = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(rewrite)
+    return isNode(value) ? withoutPattern(rewriteNode(value)) : value
+  }
+  const rewriteNode = (json: JsonSchema.JsonSchema): JsonSchema.JsonSchema =>
+    Object.fromEntries(
+      Object.entries(json).map(([keyword, value]) => {
+        if (keyword === "$ref" && typeof value === "string") return [keyword, `#/$defs/${nameOf(definitionOf(value))}`]
+        if (keyword === "properties") return [keyword, mapValues(value, rewrite)]
+        return [keyword, keyword === "enum" ? value : rewrite(value)]
+      })
+    )
+  const root = withoutPattern(rewriteNode(json))
+  return definitions.size === 0 ? root : { ...root, $defs: Object.fromEntries(definitions) }
 }
 
-const withoutPatterns = (json: JsonSchema.JsonSchema): JsonSchema.JsonSchema => {
-  const rewritten = Object.entries(json).map(([keyword, value]) => {
-    if (keyword === "properties") return [keyword, mapValues(value, rewrite)]
-    return [keyword, Array.isArray(value) ? value.map(rewrite) : keyword === "items" ? rewrite(value) : value]
-  })
-  const { pattern, ...node }: JsonSchema.JsonSchema = Object.fromEntries(rewritten)
+const withoutPattern = ({ pattern, ...node }: JsonSchema.JsonSchema): JsonSchema.JsonSchema => {
   if (typeof pattern !== "string") return node
   if (!BEYOND.test(pattern)) return { ...node, pattern }
   const description = typeof node["description"] === "string" ? node["description"] : ""
@@ -111,8 +153,6 @@ const withoutPatterns = (json: JsonSchema.JsonSchema): JsonSchema.JsonSchema => 
   const said = `a string matching the RegExp ${pattern}`
   return { ...node, description: description === "" ? said : `${description} and ${said}` }
 }
-
-const rewrite = (json: unknown): unknown => isNode(json) ? withoutPatterns(json) : json
 
 const mapValues = (value: unknown, f: (value: unknown) => unknown): unknown =>
   Predicate.isObject(value)

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import type * as ClaudeError from "../ClaudeError.ts"
 import * as Failure from "../Failure.ts"
 import * as Model from "./Model.ts"
+import * as PriceCheck from "./PriceCheck.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -173,14 +174,18 @@ export const make = (options?: {
 export const fromJson = (json: unknown, self: Pricing = standard): Pricing => {
   const fn = "Pricing.fromJson"
   const table = typeof json === "string" ? parse(fn, json) : json
-  if (!isRecord(table)) throw new RangeError(`${fn}: the table is ${show(table)}; expected an object.`)
-  known(fn, "", table, new Set(["version", "models"]))
+  if (!PriceCheck.isRecord(table)) {
+    throw new RangeError(`${fn}: the table is ${PriceCheck.show(table)}; expected an object.`)
+  }
+  PriceCheck.known(fn, "", table, new Set(["version", "models"]))
   const { models, version } = table
   if (typeof version !== "string" || version === "") {
-    throw new RangeError(`${fn}: version is ${show(version)}; expected a text that names these prices in telemetry.`)
+    throw new RangeError(
+      `${fn}: version is ${PriceCheck.show(version)}; expected a text that names these prices in telemetry.`
+    )
   }
-  if (!isRecord(models)) {
-    throw new RangeError(`${fn}: models is ${show(models)}; expected an object of prices by model.`)
+  if (!PriceCheck.isRecord(models)) {
+    throw new RangeError(`${fn}: models is ${PriceCheck.show(models)}; expected an object of prices by model.`)
   }
   // What is no price is refused by `build`, which names it.
   return build(fn, self, models as Overrides, version)
@@ -231,6 +236,15 @@ export const lookup = (self: Pricing, model: string, at: number): Price | undefi
   return undefined
 }
 
+const parse = (fn: string, text: string): unknown => {
+  try {
+    // Editors on Windows begin a file with a mark that JSON does not know.
+    return JSON.parse(text.replace(/^\uFEFF/, ""))
+  } catch (error) {
+    throw new RangeError(`${fn}: the text is no JSON: ${error instanceof Error ? error.message : String(error)}.`)
+  }
+}
+
 const build = (fn: string, self: Pricing, overrides: Overrides, version: string | undefined): Pricing => {
   const models = new Map(self.models)
   const named = new Map<string, string>()
@@ -248,7 +262,10 @@ const build = (fn: string, self: Pricing, overrides: Overrides, version: string 
 
 const history = (fn: string, model: string, prices: ReadonlyArray<PriceOverride>): ReadonlyArray<Dated> => {
   const dated = prices
-    .map((price): Dated => ({ from: check(fn, model, price), price: { ...price, source: price.source ?? "custom" } }))
+    .map((price): Dated => ({
+      from: PriceCheck.check(fn, model, price),
+      price: { ...price, source: price.source ?? "custom" }
+    }))
     .toSorted((a, b) => b.from - a.from)
   if (dated.length === 0) throw new RangeError(`${fn}: ${model} has no price; expected at least one.`)
   const twice = dated.find(({ from }, n) => dated[n - 1]?.from === from)
@@ -258,93 +275,6 @@ const history = (fn: string, model: string, prices: ReadonlyArray<PriceOverride>
     )
   }
   return dated
-}
-
-// -----------------------------------------------------------------------------
-// validation
-// -----------------------------------------------------------------------------
-
-const kinds: ReadonlyArray<TokenKind> = ["input", "output", "cacheRead", "cacheWrite5m", "cacheWrite1h"]
-const sources: ReadonlyArray<unknown> = ["official", "third-party", "custom"] satisfies ReadonlyArray<Source>
-const rateFields: ReadonlySet<string> = new Set([...kinds, "thirdParty"])
-const priceFields: ReadonlySet<string> = new Set([
-  ...rateFields,
-  "source",
-  "from",
-  "above",
-  "batch",
-  "fast",
-  "webSearch"
-])
-
-/** Throws on what is no price; answers the instant from which it holds. */
-const check = (fn: string, model: string, price: unknown): number => {
-  const fail = (field: string, value: unknown, expected: string): never => {
-    throw new RangeError(`${fn}: ${model}: ${field} is ${show(value)}; expected ${expected}.`)
-  }
-  const amount = (field: string, value: unknown) => {
-    if (!(Number.isFinite(value) && Number(value) >= 0)) fail(field, value, "a finite number of zero or more")
-  }
-  const record = (field: string, value: unknown): Readonly<Record<string, unknown>> =>
-    isRecord(value) ? value : fail(field, value, "an object")
-  const each = (prefix: string, rates: Readonly<Record<string, unknown>>) => {
-    for (const kind of kinds) {
-      // Without these two no request could be priced; the others may stay unknown.
-      const required = kind === "input" || kind === "output"
-      if (required || rates[kind] !== undefined) amount(`${prefix}${kind}`, rates[kind])
-    }
-    const { thirdParty } = rates
-    // A wrong kind here would be overlooked by every cost.
-    if (thirdParty !== undefined && !(Array.isArray(thirdParty) && thirdParty.every((kind) => kinds.includes(kind)))) {
-      fail(`${prefix}thirdParty`, thirdParty, `a list of ${kinds.join(", ")}`)
-    }
-  }
-  const rates = (name: string, value: unknown) => {
-    const given = record(name, value)
-    known(`${fn}: ${model}`, `${name}.`, given, rateFields)
-    each(`${name}.`, given)
-  }
-  const given = record("a price", price)
-  known(`${fn}: ${model}`, "", given, priceFields)
-  each("", given)
-  const { above, from, source, webSearch } = given
-  for (const name of ["batch", "fast"]) if (given[name] !== undefined) rates(name, given[name])
-  if (above !== undefined) {
-    const { promptTokens, rates: over, ...rest } = record("above", above)
-    amount("above.promptTokens", promptTokens)
-    rates("above.rates", over)
-    known(`${fn}: ${model}`, "above.", rest, new Set(["promptTokens", "rates"]))
-  }
-  if (webSearch !== undefined) amount("webSearch", webSearch)
-  if (source !== undefined && !sources.includes(source)) fail("source", source, `one of ${sources.join(", ")}`)
-  if (from === undefined) return Number.NEGATIVE_INFINITY
-  const day = typeof from === "string" ? Date.parse(from) : Number.NaN
-  // Only a day that exists is written the same way again.
-  const isDay = Number.isFinite(day) && new Date(day).toISOString().slice(0, 10) === from
-  return isDay ? day : fail("from", from, "a day such as 2026-10-07")
-}
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-
-const known = (where: string, prefix: string, value: object, fields: ReadonlySet<string>): void => {
-  for (const field of Object.keys(value)) {
-    if (!fields.has(field)) {
-      throw new RangeError(`${where}: ${prefix}${field} is unknown; expected one of ${[...fields].join(", ")}.`)
-    }
-  }
-}
-
-const show = (value: unknown): string =>
-  Array.isArray(value) ? `[${value.join(", ")}]` : isRecord(value) ? "an object" : String(value)
-
-const parse = (fn: string, text: string): unknown => {
-  try {
-    // Editors on Windows begin a file with a mark that JSON does not know.
-    return JSON.parse(text.replace(/^\uFEFF/, ""))
-  } catch (error) {
-    throw new RangeError(`${fn}: the text is no JSON: ${error instanceof Error ? error.message : String(error)}.`)
-  }
 }
 
 /** The built-in prices. @category table @since 0.1.0 */

@@ -1,5 +1,5 @@
 /**
- * Ready layers that send telemetry somewhere: OTLP receivers, Prometheus, the console.
+ * `effect-claude/telemetry`: ready layers that send telemetry somewhere, to OTLP receivers, Prometheus or the console.
  *
  * The library itself writes to Effect's Tracer, Metric and Logger and knows none of these; any other exporter of Effect's serves too.
  */

@@ -1,7 +1,7 @@
 /**
  * What the API insists on in a conversation: a call of a tool is answered in the turn after it and nowhere else, what
- * the API ran itself stands behind its call and was run to its end, no turn ends with a thought, and a text has
- * something to read.
+ * the API ran itself stands behind its call, in whichever turn, and was run to its end, no turn ends with a thought, no
+ * text is empty, and no message has blank texts alone.
  *
  * Messages of one role in a row are one turn, as for the API. Blocks of kinds that are not known here are left alone.
  */
@@ -23,9 +23,10 @@ interface Turn {
 export const refusal = (messages: ReadonlyArray<unknown>): string | undefined => {
   const turns = turnsOf(messages)
   const results = new Set(turns.flatMap(({ blocks }) => blocks.map(({ block }) => block["tool_use_id"])))
+  const served = new Set<unknown>()
   let before: ReadonlyArray<Placed> = []
   for (const { blocks, role } of turns) {
-    const wrong = textRefusal(blocks) ?? servedRefusal(blocks) ?? thoughtRefusal(before) ??
+    const wrong = textRefusal(blocks) ?? servedRefusal(blocks, served) ?? thoughtRefusal(before) ??
       resultRefusal(before, blocks) ?? unservedRefusal(before, blocks, results)
     if (wrong !== undefined) return wrong
     before = role === "assistant" ? blocks : []
@@ -55,16 +56,23 @@ const turnsOf = (messages: ReadonlyArray<unknown>): ReadonlyArray<Turn> => {
 }
 
 const textRefusal = (blocks: ReadonlyArray<Placed>): string | undefined => {
-  for (const { block: { citations, text, type } } of blocks) {
-    if (type !== "text" || typeof text !== "string" || Array.isArray(citations) && citations.length > 0) continue
-    if (text === "") return "messages: text content blocks must be non-empty"
-    if (text.trim() === "") return "messages: text content blocks must contain non-whitespace text"
+  const readable = new Set<number>()
+  const blank = new Set<number>()
+  for (const { block: { citations, text, type }, message } of blocks) {
+    if (type !== "text" || typeof text !== "string") continue
+    const isCited = Array.isArray(citations) && citations.length > 0
+    if (text === "" && !isCited) return "messages: text content blocks must be non-empty"
+    if (text.trim() === "" && !isCited) blank.add(message)
+    else readable.add(message)
   }
-  return undefined
+  // Beside a text to read, a blank one passes: answers have them between thoughts and citations, and come back so.
+  return [...blank].every((message) => readable.has(message))
+    ? undefined
+    : "messages: text content blocks must contain non-whitespace text"
 }
 
-const servedRefusal = (blocks: ReadonlyArray<Placed>): string | undefined => {
-  const calls = new Set<unknown>()
+/** A program that a server runs may call for tools before it has ended, so its result may come turns later. */
+const servedRefusal = (blocks: ReadonlyArray<Placed>, calls: Set<unknown>): string | undefined => {
   for (const { at, block: { id, tool_use_id, type } } of blocks) {
     if (type === "server_tool_use") calls.add(id)
     else if (typeof type === "string" && /^(?!mcp).+_tool_result$/.test(type) && !calls.has(tool_use_id)) {

@@ -92,7 +92,7 @@ export const makeFetch = (dispatcher: Dispatcher): typeof globalThis.fetch => {
         // The SDK sends POST here, with a body that it has already made a string.
         method: (init.method ?? "GET") as Dispatcher.HttpMethod,
         headers: init.headers as Iterable<[string, string]>,
-        body: (init.body ?? null) as string | null,
+        body: typeof init.body === "string" ? wellFormed(init.body) : null,
         headersTimeout: 0,
         bodyTimeout: 0
       }, handler)
@@ -105,6 +105,13 @@ export const makeFetch = (dispatcher: Dispatcher): typeof globalThis.fetch => {
   // The SDK reads only what DispatchedResponse has: ok, status, url, headers.get/entries, body, text().
   return fetch as unknown as typeof globalThis.fetch
 }
+
+/**
+ * JSON without half characters, with which a text ends that was cut by its length: the API refuses them, and with them
+ * each later turn of a conversation. What is whole is never written as an escape.
+ */
+const wellFormed = (json: string): string =>
+  json.includes("\\ud") ? json.replace(/(?<!\\)((?:\\\\)*)\\ud[89a-f][0-9a-f]{2}/g, "$1\\ufffd") : json
 
 /** Not the built-in one: that knows no dispatcher of ours, and keeps all of a body that is a stream until it is sent. */
 const fetchOver = async (dispatcher: Dispatcher, url: string, init: FetchInit) => {

@@ -1,9 +1,22 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Schema, Stream } from "effect"
-import { AiError, LanguageModel, Prompt, Tool, Toolkit } from "effect/ai"
+import { AiError, LanguageModel, Prompt, type Response, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
 import * as Agent from "../../src/ai/agent/Agent.ts"
-import { answers, asks, calls, done, ends, finished, ofJson, play, respond, says, tags } from "./agentModel.ts"
+import {
+  answers,
+  asks,
+  calls,
+  done,
+  ends,
+  finished,
+  ofJson,
+  play,
+  respond,
+  says,
+  tags,
+  type Turn
+} from "./agentModel.ts"
 
 const Add = Tool.make("add", {
   parameters: Schema.Struct({ a: Schema.Int, b: Schema.Int }),
@@ -157,6 +170,45 @@ describe("an agent", () => {
   })
 })
 
+describe("the toolkit of an agent", () => {
+  const open: Array<string> = []
+  const opened = Effect.acquireRelease(
+    Effect.flatMap(Toolkit.empty, (toolkit) => Effect.as(Effect.sync(() => open.push("toolkit")), toolkit)),
+    () => Effect.sync(() => open.pop())
+  )
+  const scoped = Agent.make({ name: "x", toolkit: opened, limits: { time: "1 minute" } })
+  const run: Effect.Effect<Agent.Result, AiError.AiError, LanguageModel.LanguageModel> = scoped.run("Go")
+
+  it.effect("is made for each run, and let go with it, however it ends", () =>
+    Effect.gen(function*() {
+      const seen: Array<number> = []
+      const model = (last: Turn) => respond(() => (seen.push(open.length), last)).layer
+      yield* run.pipe(Effect.provide(model(done())))
+      yield* Effect.flip(run).pipe(Effect.provide(model([{ type: "error", error: "down" }])), Effect.ignore)
+      const fiber = yield* Effect.forkChild(run.pipe(Effect.provide(model(Stream.never))), { startImmediately: true })
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(fiber)
+      yield* Stream.runHead(scoped.stream("Go")).pipe(Effect.provide(model(done("So many words"))))
+      assert.deepStrictEqual([seen, open], [[1, 1, 1, 1], []])
+    }))
+
+  it.effect("is made in the time of the run", () =>
+    Effect.gen(function*() {
+      const slow = Agent.make({
+        name: "x",
+        toolkit: Effect.delay(Toolkit.empty, "2 minutes"),
+        limits: { time: "1 minute" }
+      })
+      const model = play(done())
+      const fiber = yield* Effect.forkChild(slow.run("Go").pipe(Effect.provide(model.layer)), {
+        startImmediately: true
+      })
+      yield* TestClock.adjust("2 minutes")
+      const { reason, turns } = yield* Fiber.join(fiber)
+      assert.deepStrictEqual([reason, turns, model.prompts.length], ["time-limit", 0, 0])
+    }))
+})
+
 describe("the choice of tools", () => {
   const turns = [asks(calls("t1", "add", { a: 1, b: 2 })), asks(calls("t2", "add", { a: 1, b: 2 })), done()] as const
   const chosen = (toolChoice: Agent.ToolChoice<"add" | "wait"> | undefined, input: Prompt.RawInput = "Go") => {
@@ -273,6 +325,21 @@ describe("limits", () => {
     }).pipe(Effect.provide([model.layer, handlers]))
   })
 
+  it.effect("of a run are in place of the agent's own, one by one", () =>
+    Effect.gen(function*() {
+      const limited = Agent.make({ name: "x", toolkit: Tools, limits: { turns: 3, tokens: 75 } })
+      const reached = (limits?: Agent.Limits) =>
+        Effect.map(limited.run("Go", { limits }), ({ reason, turns }) => [reason, turns])
+      assert.deepStrictEqual(yield* reached(), ["turn-limit", 3])
+      assert.deepStrictEqual(yield* reached({ turns: 8 }), ["token-limit", 5])
+      assert.deepStrictEqual(yield* reached({ tokens: 30, turns: undefined }), ["token-limit", 2])
+    }).pipe(
+      Effect.provide([
+        respond(({ content }) => asks(calls(`${content.length}`, "add", { a: 1, b: 2 }))).layer,
+        handlers
+      ])
+    ))
+
   it.effect("of tokens are those of all turns, and do not keep it from being done", () => {
     const model = play(asks(calls("t1", "add", { a: 1, b: 2 })), asks(calls("t2", "add", { a: 1, b: 2 })), done())
     return Effect.gen(function*() {
@@ -294,6 +361,17 @@ describe("limits", () => {
       assert.deepStrictEqual([reason, turns, cost], ["cost-limit", 3, 0.75])
     }).pipe(Effect.provide([model.layer, handlers]))
   })
+
+  it.effect("of cost know none of what other models tell of themselves", () =>
+    Effect.gen(function*() {
+      const { metadata: _, ...end } = ends("stop") as Response.FinishPartEncoded
+      const told = [null, { cost: 1 }, { cost: "a lot" }, { cost: { amount: "1" } }, { cost: [] }]
+      for (const metadata of [{}, { other: { cost: 1 } }, ...told.map((anthropic) => ({ anthropic }))]) {
+        const model = play([...says("Done."), { ...end, metadata: metadata as never }])
+        const { cost, reason } = yield* agent.run("Go").pipe(Effect.provide([model.layer, handlers]))
+        assert.deepStrictEqual([reason, cost], ["done", undefined], JSON.stringify(metadata))
+      }
+    }))
 
   it.effect("of cost are reached by a turn whose cost nobody tells; without one it is unknown and no more", () => {
     const model = play([calls("t1", "add", { a: 1, b: 2 }), ends("tool-calls", [1, 1], null)], done())
@@ -386,12 +464,14 @@ describe("a transcript", () => {
         { role: "user", content: "Go" },
         {
           role: "assistant",
-          content: [{ type: "tool-call", id: "t1", name: "wait", params: {}, providerExecuted: false }]
+          content: [{ type: "tool-call", id: "t1", name: "wait", params: {}, providerExecuted: false }],
+          options: { anthropic: { cacheControl: { type: "ephemeral" } } }
         },
         { role: "user", content: "And?" }
       ])
       const { transcript } = yield* agent.run(cut)
       assert.deepInclude(answers(transcript)["t1"], { type: "execution-interrupted" })
+      assert.deepStrictEqual(transcript.content[1]!.options, { anthropic: { cacheControl: { type: "ephemeral" } } })
       assert.deepStrictEqual(
         model.prompts[0]!.content.map(({ role }) => role),
         ["system", "user", "assistant", "tool", "user"]

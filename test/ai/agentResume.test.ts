@@ -127,6 +127,20 @@ describe("a stream that is left", () => {
       assert.deepStrictEqual(paid, ["Ada", "Eve"])
     }))
 
+  it.effect("runs them where what is between it and its reader reads ahead", () =>
+    Effect.gen(function*() {
+      const { layer, paid } = paying()
+      const fiber = yield* agent.stream("Go").pipe(
+        Stream.buffer({ capacity: 4 }),
+        Stream.runForEach(({ _tag }) => _tag === "ToolsCalled" ? Effect.never : Effect.void),
+        Effect.provide([play(asks(calls("t1", "pay", { to: "Ada" })), done()).layer, layer]),
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(paid, ["Ada"])
+      yield* Fiber.interrupt(fiber)
+    }))
+
   it.effect("runs none where its time is up while nobody asks for that step", () =>
     Effect.gen(function*() {
       const { layer, paid } = paying()
@@ -373,6 +387,45 @@ describe("approvals of a transcript", () => {
       )
       assert.strictEqual(results[0], "1")
       assert.deepInclude(results[1], { type: "execution-denied" })
+    }))
+
+  it.effect("that are played again approve no later call of the same id", () =>
+    Effect.gen(function*() {
+      const { layer, paid } = payer()
+      const first = yield* asking.run("Go").pipe(Effect.provide([play(asks(calls("call_0", "pay"))).layer, layer]))
+      const approved = Agent.answer(first.transcript, { call_0: true })
+      const again = approved.content.at(-1)!
+      const kept = Prompt.fromMessages([
+        ...approved.content,
+        ...Prompt.make([
+          {
+            role: "tool",
+            content: [{ type: "tool-result", id: "call_0", name: "pay", isFailure: false, result: "1" }]
+          },
+          {
+            role: "assistant",
+            content: [
+              { type: "tool-call", id: "call_0", name: "pay", params: {}, providerExecuted: false },
+              { type: "tool-approval-request", approvalId: "other", toolCallId: "call_0" }
+            ]
+          }
+        ]).content,
+        again
+      ])
+      const { reason } = yield* asking.run(kept).pipe(Effect.provide([play(done()).layer, layer]))
+      assert.deepStrictEqual([reason, paid], ["approval", []])
+    }))
+
+  it.effect("that were given hold where something else is said after them", () =>
+    Effect.gen(function*() {
+      const { layer, paid } = payer()
+      const model = play(asks(calls("t1", "pay"), calls("t2", "pay")), done())
+      const first = yield* asking.run("Go").pipe(Effect.provide([model.layer, layer]))
+      const { reason, transcript } = yield* asking.run(
+        Prompt.concat(Agent.answer(first.transcript, { t1: true }), "And be quick")
+      ).pipe(Effect.provide([model.layer, layer]))
+      assert.deepStrictEqual([reason, paid], ["done", ["t1"]])
+      assert.deepInclude(answers(transcript)["t2"], { type: "execution-denied" })
     }))
 
   it.effect("wait where who answers for them breaks", () =>

@@ -154,6 +154,29 @@ describe("an agent over a socket", () => {
       }))
     ))
 
+  it.live("begins an answer again that breaks off, where it tells no deltas, and tells all else", () =>
+    Effect.gen(function*() {
+      const steps = yield* Stream.runCollect(clerk.stream("How much?", { deltas: false })).pipe(Effect.provide(shelves))
+      assert.deepStrictEqual(tags(steps).toSorted(), [
+        "Finished",
+        "ToolFinished",
+        "ToolFinished",
+        "ToolStarted",
+        "ToolStarted",
+        "ToolsCalled",
+        "TurnFinished",
+        "TurnFinished"
+      ])
+      assert.deepInclude(last(steps), { reason: "done", text: "Enough.", turns: 2 })
+      assert.strictEqual((yield* log).requests, 3)
+    }).pipe(
+      Effect.provide(simulated([
+        two,
+        Answer.truncate("midStream", Answer.text("It breaks off")),
+        Answer.text("Enough.")
+      ], { options: { retry: RetryPolicy.make({ times: 2, initial: "1 millis" }) } }))
+    ))
+
   it.live("costs what all attempts of all its turns were billed, and agents below it", () =>
     Effect.gen(function*() {
       const Ask = Toolkit.make(Tool.make("ask", { success: Schema.String }))

@@ -96,6 +96,46 @@ describe("an agent in another", () => {
     }).pipe(Effect.scoped)
   })
 
+  it.effect("leaves its caller the services that are no tools', whatever they are made of", () => {
+    interface Desk {
+      readonly handler: string | (() => string)
+    }
+    const Desk = Context.Service<Desk>("test/Desk")
+    const { layer: model } = play(...looked)
+    const Looks = Toolkit.make(Tool.make("look", { success: Schema.String, dependencies: [Desk] }))
+    const seen: Array<unknown> = []
+    const looking = Looks.toLayer({ look: () => Effect.map(Desk, ({ handler }) => `${seen.push(handler)}`) })
+    const sub = AgentTool.make(
+      Agent.make({ name: "clerk", toolkit: Looks }),
+      { name: "ask_clerk", description: "Knows the shelves." }
+    )
+    const own: Desk = { handler: () => "own" }
+    const callers: Desk = { handler: "the caller's" }
+    return Effect.gen(function*() {
+      const context = yield* Layer.build(sub.layer.pipe(Layer.provide([model, looking]))).pipe(
+        Effect.provideService(Desk, own)
+      )
+      const { handle } = yield* Effect.provideContext(sub.toolkit, context)
+      yield* Stream.runDrain(Stream.unwrap(handle("ask_clerk", { prompt: "Go" }))).pipe(
+        Effect.provideService(Desk, callers)
+      )
+      assert.deepStrictEqual(seen, ["the caller's"])
+    }).pipe(Effect.scoped)
+  })
+
+  it.live("begins an answer again that breaks off", () =>
+    serving(
+      [Answer.truncate("midStream", Answer.text("It breaks off")), Answer.text("Three are left.")],
+      (url) =>
+        Effect.gen(function*() {
+          const client = yield* McpClient.McpClient
+          const [tool] = yield* client.listTools()
+          const { content } = yield* client.callTool({ tool: tool!, arguments: { prompt: "How many?" } })
+          assert.deepStrictEqual(content, [{ type: "text", text: "Three are left." }])
+        }).pipe(Effect.provide(layerUrl(url))),
+      RetryPolicy.make({ times: 1, initial: "1 millis" })
+    ))
+
   it.live("asks its own MCP server, whatever its caller has", () => {
     const { layer: model, prompts } = play(asks(calls("w1", "where")), done("There."))
     const agent = Agent.make({ name: "clerk", toolkit: McpTools.toolkit(McpClient.McpClient) })
@@ -117,7 +157,8 @@ describe("an agent in another", () => {
     )
     const notified: Array<unknown> = []
     const notifications = {
-      "notifications/progress": (payload: unknown) => Effect.sync(() => void notified.push(payload))
+      // Of a client that has gone it makes nothing.
+      "notifications/progress": (payload: unknown) => Effect.suspend(() => Effect.fail(notified.push(payload)))
     }
     return Effect.gen(function*() {
       const { handle } = yield* boss.toolkit
@@ -223,13 +264,14 @@ const shelf = AgentTool.make(
 /** It is served as an application would, over a simulator of Claude. */
 const serving = <A, E, R>(
   answers: ClaudeSimulator.Answers,
-  use: (url: string, simulator: ClaudeSimulator.ClaudeSimulator["Service"]) => Effect.Effect<A, E, R>
+  use: (url: string, simulator: ClaudeSimulator.ClaudeSimulator["Service"]) => Effect.Effect<A, E, R>,
+  retry = RetryPolicy.none
 ) =>
   Effect.gen(function*() {
     const simulator = yield* ClaudeSimulator.make({ answers })
     const model = ClaudeLanguageModel.layer({ model: "claude-opus-5-5" }).pipe(
       Layer.provide(
-        Claude.layer({ apiKey: Redacted.make(KEY), baseURL: simulator.url, retry: RetryPolicy.none })
+        Claude.layer({ apiKey: Redacted.make(KEY), baseURL: simulator.url, retry })
       ),
       Layer.orDie
     )

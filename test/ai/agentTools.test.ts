@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Fiber, Redacted, Schedule, Schema, Stream } from "effect"
+import { Deferred, Duration, Effect, Fiber, Redacted, Schedule, Schema, SchemaTransformation, Stream } from "effect"
 import { AiError, Prompt, Tool, Toolkit } from "effect/ai"
 import { TestClock } from "effect/testing"
 import * as Agent from "../../src/ai/agent/Agent.ts"
@@ -49,6 +49,26 @@ describe("a tool that fails", () => {
       Effect.die(new Error(SECRET)),
       { failureMode: "return" },
       { type: "execution-failed", reason: "It failed for a reason of its own." }
+    ],
+    "with a failure that cannot be encoded": [
+      Effect.fail(SECRET) as never,
+      {
+        failure: Schema.String.pipe(Schema.decodeTo(
+          Schema.String,
+          SchemaTransformation.transform({
+            decode: (text: string) => text,
+            encode: (text): string => {
+              throw new Error(text)
+            }
+          })
+        ))
+      },
+      { type: "execution-failed", reason: "It failed for a reason of its own." }
+    ],
+    "with what a schema has refused": [
+      Schema.decodeUnknownEffect(Schema.Int)(SECRET) as never,
+      {},
+      { type: "execution-failed", reason: "Its result is not what it says that it answers." }
     ],
     "with the error of another service": [
       Effect.fail(new AiError.InternalProviderError({ description: SECRET })) as never,
@@ -103,16 +123,20 @@ describe("a tool that fails", () => {
       Tool.make("act", { parameters: Schema.Struct({ n: Schema.Int }), success: Schema.String })
     )
     const agent = Agent.make({ name: "x", toolkit, tools: { retry: Schedule.recurs(3) } })
-    const model = play(asks(calls("t1", "act", { n: "one" }), calls("t2", "other", {})), done())
+    const unknown = ["other", "constructor", "toString", "__proto__"]
+    const model = play(asks(calls("t1", "act", { n: "one" }), ...unknown.map((name) => calls(name, name))), done())
     return Effect.gen(function*() {
       const steps = yield* Stream.runCollect(agent.stream("Go"))
-      const [t1, t2] = finished(steps)
+      const [t1, ...others] = finished(steps)
       assert.deepInclude(t1, { outcome: "failed", attempts: 1 })
       assert.match(JSON.stringify(t1!.result), /n/)
-      assert.deepInclude(t2, {
-        outcome: "failed",
-        result: { type: "execution-failed", reason: "There is no tool other; there are act." }
-      })
+      assert.deepStrictEqual(
+        others.map(({ attempts, outcome, result }) => [attempts, outcome, result]),
+        unknown.map((name) => [0, "failed", {
+          type: "execution-failed",
+          reason: `There is no tool ${name}; there are act.`
+        }])
+      )
     }).pipe(Effect.provide([model.layer, toolkit.toLayer({ act: () => Effect.succeed("") })]))
   })
 })
@@ -233,6 +257,17 @@ describe("results", () => {
     const { steps } = acting(() => Effect.succeed(image) as never, { tool: { success: Schema.Json } })
     return Effect.map(steps, (all) => assert.strictEqual(only(all).outcome, "success"))
   })
+
+  it.effect("that look like one, and go to the model as text, are", () =>
+    Effect.gen(function*() {
+      const source = { type: "base64", media_type: "image/png", data: long }
+      for (
+        const value of [{ type: "file", content: long }, { source }, [{ source }], [{ type: "file", content: long }]]
+      ) {
+        const { steps } = acting(() => Effect.succeed(value) as never, { tool: { success: Schema.Json } })
+        assert.strictEqual(only(yield* steps).outcome, "failed", JSON.stringify(value).slice(0, 40))
+      }
+    }))
 
   it.effect("that are no JSON are told to be none, and fail no run", () =>
     Effect.gen(function*() {
@@ -436,7 +471,8 @@ describe("approvals", () => {
       const kept = ofJson(waiting.transcript)
       assert.deepStrictEqual(Agent.pending(kept), waiting.pending)
       // Run without an answer it still waits, and asks nobody.
-      assert.strictEqual((yield* agent.run(kept)).reason, "approval")
+      const still = yield* agent.run(kept)
+      assert.deepStrictEqual([still.reason, still.pending], ["approval", waiting.pending])
       assert.strictEqual(model.prompts.length, 1)
 
       const { reason, transcript } = yield* agent.run(ofJson(Agent.answer(kept, { t2: true })))
@@ -525,6 +561,47 @@ describe("approvals", () => {
       assert.deepStrictEqual(ran, ["/tmp", "/home"])
     }))
 
+  it.effect("are decided by the parameters, and what was said before the call", () => {
+    const seen: Array<unknown> = []
+    const toolkit = Toolkit.make(one("act", {
+      parameters: Schema.Struct({ n: Schema.FiniteFromString }),
+      needsApproval: ({ n }: { n: number }, { messages, toolCallId }: Tool.NeedsApprovalContext) => {
+        seen.push([n, toolCallId, messages.map(({ role }) => role)])
+        return false
+      }
+    }))
+    return Effect.gen(function*() {
+      yield* Agent.make({ name: "x", toolkit }).run("Go")
+      // What does not fit is not run, so nobody is asked for it.
+      assert.deepStrictEqual(seen, [[1, "t1", ["user"]], [3, "t3", ["user", "assistant", "tool"]]])
+    }).pipe(
+      Effect.provide([
+        play(
+          asks(calls("t1", "act", { n: "1" }), calls("t2", "act", { n: {} })),
+          asks(calls("t3", "act", { n: "3" })),
+          done()
+        ).layer,
+        toolkit.toLayer({ act: () => Effect.succeed("") })
+      ])
+    )
+  })
+
+  it.effect("wait on where the time is up for the others", () =>
+    Effect.gen(function*() {
+      const toolkit = Toolkit.make(one("slow"), one("drop", { needsApproval: true }))
+      const agent = Agent.make({ name: "x", toolkit, limits: { time: "1 second" } })
+      const fiber = yield* agent.run("Go").pipe(
+        Effect.provide([
+          play(asks(calls("t1", "slow"), calls("t2", "drop"))).layer,
+          toolkit.toLayer({ slow: () => Effect.never, drop: () => Effect.succeed("dropped") })
+        ]),
+        Effect.forkChild({ startImmediately: true })
+      )
+      yield* TestClock.adjust("1 second")
+      const { pending, reason } = yield* Fiber.join(fiber)
+      assert.deepStrictEqual([reason, pending.map(({ name }) => name)], ["time-limit", ["drop"]])
+    }))
+
   it.effect("are needed where who decides that breaks", () => {
     const broken = Toolkit.make(one("act", {
       needsApproval: () => {
@@ -539,10 +616,13 @@ describe("approvals", () => {
     )
   })
 
-  it.effect("that nobody waits for are refused by name", () =>
-    Effect.sync(() => {
+  it.effect("that nobody waits for are refused by name, and so are those that were given", () =>
+    Effect.gen(function*() {
       assert.throws(() => Agent.answer(Prompt.make("Go"), { t9: true }), RangeError, /no call t9 waits/)
-    }))
+      const { transcript } = yield* agent.run("Go")
+      const denied = Agent.answer(transcript, { t2: false })
+      assert.throws(() => Agent.answer(denied, { t2: true }), RangeError, /no call t2 waits.*those that do: none/)
+    }).pipe(Effect.provide([play(turn, done()).layer, handlers])))
 })
 
 describe("whatever happens", () => {

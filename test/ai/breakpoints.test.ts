@@ -6,7 +6,7 @@ import { LanguageModel, Prompt, Tool, Toolkit } from "effect/ai"
 import { readFileSync } from "node:fs"
 import * as PromptBlocks from "../../src/ai/PromptBlocks.ts"
 import * as ClaudeTool from "../../src/ai/tools/ClaudeTool.ts"
-import { type Json, lastBody, layerOf } from "./support.ts"
+import { type Json, lastBody, layerOf, MODEL } from "./support.ts"
 
 const types = readFileSync(
   new URL("../../node_modules/@anthropic-ai/sdk/resources/beta/messages/messages.d.ts", import.meta.url),
@@ -29,7 +29,7 @@ const tools = membersOf("BetaToolUnion")
 const cacheControl = { type: "ephemeral", ttl: "1h" } as const
 const names = new Tool.NameMapper<ReadonlyArray<Tool.Any>>([])
 const sentOf = (messages: Iterable<Prompt.MessageEncoded>): ReadonlyArray<Json> =>
-  PromptBlocks.fromPrompt(Prompt.make(messages), names).messages
+  PromptBlocks.fromPrompt(Prompt.make(messages), names, MODEL).messages
 
 describe("a breakpoint", () => {
   it("is known to be taken by some blocks, and not by others", () => {
@@ -71,7 +71,8 @@ describe("a breakpoint", () => {
     const marked = { type: "text" as const, text: "Be brief.", cache_control: cacheControl }
     const { messages, system: first } = PromptBlocks.fromPrompt(
       Prompt.make([system, { role: "user", content: "Hi" }, system]),
-      names
+      names,
+      MODEL
     )
     assert.deepStrictEqual(first, [marked])
     assert.deepStrictEqual(messages.at(-1), { role: "system", content: [marked] })

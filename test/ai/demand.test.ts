@@ -23,19 +23,22 @@ const end = [
   { type: "message_stop" }
 ]
 
+/** A model whose every stream is made of these reads. */
+const modelOfReads = (reads: Stream.Stream<ReadonlyArray<object>>) => {
+  // As far as a stream goes, that is all of the service.
+  const claude = {
+    stream: () => Stream.mapArray(reads, (reads) => reads.flat() as unknown as readonly [object, ...Array<object>])
+  } as unknown as Claude.Claude["Service"]
+  return ClaudeLanguageModel.layer({ model: MODEL }).pipe(Layer.provide(Layer.succeed(Claude.Claude, claude)))
+}
+
 /** Two calls, and then a text of that many deltas, each an event of its own; says how many were read. */
 const modelOf = (deltas: number) => {
   const read = { count: 0 }
-  const claude = {
-    stream: () =>
-      Stream.fromIterable([[start, ...call(0), ...call(1), text(3)]]).pipe(
-        Stream.concat(Stream.range(1, deltas).pipe(Stream.rechunk(1), Stream.map(() => (read.count++, [delta(3)])))),
-        Stream.concat(Stream.make(end)),
-        Stream.mapArray((arrays) => arrays.flat() as unknown as readonly [object, ...Array<object>])
-      )
-    // As far as a stream goes, that is all of the service.
-  } as unknown as Claude.Claude["Service"]
-  const layer = ClaudeLanguageModel.layer({ model: MODEL }).pipe(Layer.provide(Layer.succeed(Claude.Claude, claude)))
+  const texts = Stream.range(1, deltas).pipe(Stream.rechunk(1), Stream.map(() => (read.count++, [delta(3)])))
+  const layer = modelOfReads(
+    Stream.make([start, ...call(0), ...call(1), text(3)]).pipe(Stream.concat(texts), Stream.concat(Stream.make(end)))
+  )
   return { read, layer }
 }
 
@@ -77,15 +80,20 @@ describe("a stream with tools", () => {
 
   it.effect("goes on while a tool reads another to its end", () => {
     const { layer } = modelOf(200)
+    const modelOfText = modelOfReads(
+      Stream.make(start, text(3), ...Array.from({ length: 500 }, () => delta(3)), ...end).pipe(
+        Stream.map((event) => [event]),
+        Stream.rechunk(1)
+      )
+    )
     const inner = LanguageModel.streamText({ prompt: "In" }).pipe(
       Stream.filter(({ type }) => type === "text-delta"),
       Stream.runCount
     )
     // The tools that it calls are nobody's here.
     const reading = Notes.toLayer({
-      note: () => Effect.map(Effect.provide(inner, modelOfText.layer), String)
+      note: () => Effect.map(Effect.provide(inner, modelOfText), String)
     })
-    const modelOfText = textOf(500)
     return Effect.gen(function*() {
       const parts: ReadonlyArray<Response.AnyPart> = yield* Stream.runCollect(
         LanguageModel.streamText({ prompt: "Go", toolkit: Notes })
@@ -95,6 +103,51 @@ describe("a stream with tools", () => {
         ["500", "500"]
       )
     }).pipe(Effect.provide([layer, reading]))
+  })
+
+  for (const concurrency of ["unbounded", 1] as const) {
+    it.effect(`lets a reader wait for a tool whose call came with much else (${concurrency} at once)`, () => {
+      const noted = Deferred.makeUnsafe<void>()
+      const waiting = Array.from({ length: 100 }, () => delta(3))
+      const layer = modelOfReads(
+        Stream.make([start, text(3), ...waiting, ...call(0)], ...waiting.map((event) => [event]), end).pipe(
+          Stream.rechunk(1)
+        )
+      )
+      return Effect.gen(function*() {
+        const parts: Array<string> = []
+        const fiber = yield* LanguageModel.streamText({ prompt: "Go", toolkit: Notes, concurrency }).pipe(
+          Stream.runForEach((part: Response.AnyPart) => {
+            parts.push(part.type)
+            return part.type === "tool-call" ? Deferred.await(noted) : Effect.void
+          }),
+          Effect.forkChild
+        )
+        yield* settled
+        assert.strictEqual(parts.at(-1), "finish")
+        yield* Fiber.join(fiber)
+      }).pipe(
+        Effect.provide([layer, Notes.toLayer({ note: () => Effect.as(Deferred.succeed(noted, undefined), "noted") })])
+      )
+    })
+  }
+
+  it.effect("is one of several that are read side by side, each at its own pace", () => {
+    const one = modelOf(1000)
+    const other = modelOf(1000)
+    const texts = (layer: typeof one.layer) =>
+      LanguageModel.streamText({ prompt: "Go", toolkit: Notes }).pipe(
+        Stream.provide(layer),
+        Stream.filter((part: Response.AnyPart) => part.type === "text-delta")
+      )
+    return Effect.gen(function*() {
+      const zipped = yield* Stream.runCount(Stream.zip(texts(one.layer), texts(other.layer)))
+      const merged = yield* Stream.runCount(
+        Stream.merge(texts(one.layer), Stream.buffer(texts(other.layer), { capacity: 4 }))
+      )
+      const some = yield* Stream.runCount(Stream.take(texts(one.layer), 3))
+      assert.deepStrictEqual([zipped, merged, some], [1000, 2000, 3])
+    }).pipe(Effect.provide(noting))
   })
 
   it.effect("ends what it reads where its reader leaves while it waits for it", () => {
@@ -112,15 +165,3 @@ describe("a stream with tools", () => {
     }).pipe(Effect.provide([layer, noting]))
   })
 })
-
-/** A text of that many deltas. */
-const textOf = (deltas: number) => {
-  const events = [start, text(3), ...Array.from({ length: deltas }, () => delta(3)), ...end]
-  // As above.
-  const claude = { stream: () => Stream.fromIterable(events).pipe(Stream.rechunk(1)) } as unknown as Claude.Claude[
-    "Service"
-  ]
-  return {
-    layer: ClaudeLanguageModel.layer({ model: MODEL }).pipe(Layer.provide(Layer.succeed(Claude.Claude, claude)))
-  }
-}

@@ -1,8 +1,10 @@
 import { afterAll, assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Fiber, Layer, Predicate, Schema, Stream } from "effect"
+import { Deferred, Effect, Fiber, Layer, Predicate, Schema, Stream } from "effect"
 import { Answer } from "effect-claude/testing"
 import { LanguageModel, McpClient, Prompt, Tool, Toolkit } from "effect/ai"
+import { TestClock } from "effect/testing"
 import * as Agent from "../../src/ai/agent/Agent.ts"
+import * as ClaudeLanguageModel from "../../src/ai/ClaudeLanguageModel.ts"
 import * as McpTools from "../../src/ai/mcp/McpTools.ts"
 import { observe } from "../flow/observe.ts"
 import { begun, isRunning, layerHttp, layerOdd, layerStdio, type OddTool, oddTools } from "./mcpServers.ts"
@@ -56,7 +58,6 @@ for (const [transport, layer] of Object.entries(transports)) {
           name: "get-sum",
           description: "Returns the sum of two numbers",
           input_schema: {
-            $schema: "http://json-schema.org/draft-07/schema#",
             type: "object",
             properties: {
               a: { type: "number", description: "First number" },
@@ -168,7 +169,7 @@ describe("a call", () => {
 
   it.live("with parameters that are no object is not made", () =>
     Effect.gen(function*() {
-      const toolkit = yield* server
+      const toolkit = yield* McpTools.toolkit(yield* McpClient.McpClient)
       const made = yield* Stream.runCollect(Stream.unwrap(toolkit.handle("seen", [1])))
       assert.deepStrictEqual(made.map(({ encodedResult }) => encodedResult), ["Its parameters are to be an object."])
       assert.isEmpty((yield* seen(yield* McpClient.McpClient)).filter(({ params }) => Array.isArray(params?.arguments)))
@@ -316,6 +317,85 @@ describe("what the API would refuse", () => {
       layerOf([Answer.text("Done.")])
     ])))
 
+  it.live("in schemas of older drafts is said anew, and what is of none is left out", () =>
+    Effect.gen(function*() {
+      yield* agentOf().run("Go")
+      const [{ tools: [{ input_schema }] }] = yield* bodies
+      assert.deepStrictEqual(input_schema, {
+        type: "object",
+        $defs: { Any: {}, Pair: { prefixItems: [{ type: "number" }, { type: "number" }], items: false } },
+        properties: {
+          pair: { $ref: "#/$defs/Pair" },
+          share: { type: "number", exclusiveMinimum: 0, maximum: 1 },
+          more: { type: "number", minimum: 0, exclusiveMaximum: 9 },
+          any: { description: "whatever", nullable: true, default: null },
+          some: { type: ["string", "null"], enum: ["a", null] },
+          list: { type: "array", items: { type: "integer", minimum: 1 }, minItems: 1 },
+          code: { type: "string", pattern: "^a$", patternProperties: { "^b$": true } },
+          either: { oneOf: [{ const: 1 }] },
+          of: { properties: { type: {}, items: { type: "string" } }, required: ["type"], dependencies: { a: ["b"] } },
+          other: {}
+        },
+        required: ["pair"]
+      })
+    }).pipe(Effect.provide([
+      layerOdd({
+        odd: {
+          inputSchema: {
+            $schema: "http://json-schema.org/draft-04/schema#",
+            type: "object",
+            $defs: {
+              Any: { type: "any", $vocabulary: null },
+              Pair: { items: [{ type: "number" }, { type: "number" }], additionalItems: false }
+            },
+            properties: {
+              pair: { $ref: "#/$defs/Pair" },
+              share: { type: "number", minimum: 0, exclusiveMinimum: true, maximum: 1, exclusiveMaximum: false },
+              more: { type: "number", minimum: 0, maximum: 9, exclusiveMaximum: true, multipleOf: 0 },
+              any: { type: "any", description: "whatever", required: true, nullable: true, default: null },
+              some: { type: ["string", "null", "string", "text"], enum: ["a", null], title: null },
+              list: {
+                type: ["array"],
+                items: { type: "integer", minimum: 1, maximum: "9" },
+                minItems: 1,
+                maxItems: -1
+              },
+              code: { type: "string", pattern: "^a$", patternProperties: { "^b$": true, "[": true } },
+              either: { oneOf: [{ const: 1 }, 2], anyOf: [], allOf: {} },
+              of: {
+                properties: { type: null, items: { type: "string", pattern: "(" } },
+                required: ["type", 1, "type"],
+                dependencies: { a: ["b"], c: 1 },
+                $anchor: "1"
+              },
+              other: { additionalProperties: "no", not: null, enum: "a", uniqueItems: "yes", $id: "a#b" }
+            },
+            required: ["pair"]
+          }
+        }
+      }),
+      layerOf([Answer.text("Done.")])
+    ])))
+
+  it.live("in a schema that is nested without end is taken for one of anything", () =>
+    Effect.gen(function*() {
+      yield* agentOf().run("Go")
+      const [{ tools: [{ input_schema }] }] = yield* bodies
+      let depth = 0
+      for (let schema = input_schema.properties.a; schema !== undefined; schema = schema.not) depth++
+      assert.strictEqual(depth, 65)
+    }).pipe(Effect.provide([
+      layerOdd({
+        deep: {
+          inputSchema: {
+            type: "object",
+            properties: { a: Array.from({ length: 500 }).reduce<object>((not) => ({ not }), {}) }
+          }
+        }
+      }),
+      layerOf([Answer.text("Done.")])
+    ])))
+
   it.live("in results is told in words", () =>
     Effect.gen(function*() {
       const png = (width: number, bytes: number) => {
@@ -379,16 +459,30 @@ describe("a toolkit", () => {
           resource({ text: "as it is" }),
           resource({ blob: "YSxi", mimeType: "text/csv" }),
           resource({ blob: "JVBERi0xLjc=", mimeType: "application/octet-stream" }),
-          { type: "resource_link", uri: "demo://b", name: "b", description: "the other" }
+          { type: "resource_link", uri: "demo://b", name: "b", description: "the other" },
+          { type: "resource_link", uri: "demo://c", name: "c", title: "The third" }
         )
       })
       assert.deepStrictEqual(found.all.content, [
         ...text("as it is"),
         ...text("a,b"),
         { type: "document", source: { type: "base64", media_type: "application/pdf", data: "JVBERi0xLjc=" } },
-        ...text("b: demo://b\nthe other")
+        ...text("b: demo://b\nthe other"),
+        ...text("The third: demo://c")
       ])
     }))
+
+  it.live("is told of by its titles where there is no more, and enforces no schema, whatever others do", () =>
+    Effect.gen(function*() {
+      yield* agentOf().run("Go").pipe(ClaudeLanguageModel.withConfigOverride({ strictJsonSchema: true }))
+      const [{ tools }] = yield* bodies
+      assert.deepStrictEqual(tools, [
+        { name: "any", description: "Any of them", input_schema: { type: "object", patternProperties: { "^a": {} } } }
+      ])
+    }).pipe(Effect.provide([
+      layerOdd({ any: { title: "Any of them", inputSchema: { type: "object", patternProperties: { "^a": {} } } } }),
+      layerOf([Answer.text("Done.")])
+    ])))
 
   it.live("has the tools that the server has when it is made", () =>
     Effect.gen(function*() {
@@ -398,6 +492,51 @@ describe("a toolkit", () => {
       const names = (yield* bodies).map(({ tools }) => tools.map(({ name }: Json) => name))
       assert.deepStrictEqual(names, [["grow"], ["grow"], ["grow", "grown"]])
     }).pipe(Effect.provide([layerOdd({ grow: {} }), asking(use("grow"))])))
+
+  it.live("of a layer is of a connection of each run, so what was lost in one is there in the next", () =>
+    Effect.gen(function*() {
+      const before = begun.length
+      const mine = () => begun.slice(before)
+      const agent = Agent.make({ name: "clerk", toolkit: McpTools.toolkit(layerOdd(oddTools)) })
+      const run: Effect.Effect<Agent.Result, unknown, LanguageModel.LanguageModel> = agent.run("Go")
+      yield* run
+      const [, second, third] = yield* bodies
+      const failures = [second, third].map(({ messages }) => messages.at(-1).content[0].is_error)
+      assert.deepStrictEqual([failures, mine().map(isRunning)], [[true, true], [false]])
+      yield* run
+      assert.deepStrictEqual((yield* lastBody).messages.at(-1).content[0].is_error, undefined)
+      yield* Effect.all([run, run], { concurrency: 2 })
+      assert.deepStrictEqual(mine().map(isRunning), [false, false, false, false])
+    }).pipe(Effect.provide(layerOf([
+      Answer.content([use("die")], { stopReason: "tool_use" }),
+      Answer.content([use("grow")], { stopReason: "tool_use" }),
+      Answer.text("Done."),
+      Answer.content([use("grow")], { stopReason: "tool_use" }),
+      Answer.text("Done.")
+    ]))))
+
+  it.effect("of a layer connects anew, whatever else is connected by it", () => {
+    let connections = 0
+    const layer = Layer.effect(
+      McpClient.McpClient,
+      // Of a client, what is looked at.
+      Effect.sync(() => (connections++, { callTool: () => Effect.never, listTools: () => Effect.succeed([]) } as never))
+    )
+    return Effect.gen(function*() {
+      const agent = Agent.make({ name: "clerk", toolkit: McpTools.toolkit(layer) })
+      yield* Effect.all([agent.run("Go"), agent.run("Go")], { concurrency: 2 })
+      assert.strictEqual(connections, 3)
+    }).pipe(Effect.provide([layer, layerOf([Answer.text("Done.")])]))
+  })
+
+  it.live("of a client that is shared is over where its connection is", () =>
+    Effect.gen(function*() {
+      yield* agentOf().run("Go")
+      assert.match((yield* Effect.flip(agentOf().run("Go"))).message, /^MCP (?:server closed stdout|process exited)/)
+    }).pipe(Effect.provide([
+      layerOdd(oddTools),
+      asking(use("die"))
+    ])))
 
   it.live("has the tools that are asked for, and asks before those that it is to ask for", () =>
     Effect.gen(function*() {
@@ -417,8 +556,8 @@ describe("a toolkit", () => {
 
   it.live("is one with others, and with the program's own", () =>
     Effect.gen(function*() {
-      const one = yield* connected({ find: answering({ type: "text", text: "one" }) })
-      const other = yield* connected({ find: answering({ type: "text", text: "other" }) })
+      const one = layerOdd({ find: answering({ type: "text", text: "one" }) })
+      const other = layerOdd({ find: answering({ type: "text", text: "other" }) })
       const agent = Agent.make({
         name: "clerk",
         toolkit: McpTools.merge(
@@ -443,10 +582,17 @@ describe("a toolkit", () => {
       Effect.provide([stocked, asking(use("stock"), use("one_find"), use("other_find"))])
     ))
 
+  it.effect("of several servers is made of all of them at once", () =>
+    Effect.gen(function*() {
+      const slow = Effect.delay(Toolkit.empty, "1 second")
+      const fiber = yield* Effect.forkChild(McpTools.merge(slow, slow), { startImmediately: true })
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual((yield* Fiber.join(fiber)).tools, {})
+    }))
+
   it.live("is not one with another that has a tool of the same name", () =>
     Effect.gen(function*() {
-      const client = yield* connected({ stock: {} })
-      const error = yield* Effect.flip(McpTools.merge(Stock, McpTools.toolkit(client)))
+      const error = yield* Effect.flip(McpTools.merge(Stock, McpTools.toolkit(layerOdd({ stock: {} }))))
       assert.instanceOf(error, McpTools.ToolNameClash)
       assert.match(error.message, /^Two toolkits have a tool stock\. .*prefix/)
     }).pipe(Effect.scoped, Effect.provide(stocked)))
@@ -484,6 +630,3 @@ describe("a toolkit", () => {
     )
   })
 })
-
-const connected = (tools: Readonly<Record<string, OddTool>>) =>
-  Effect.map(Layer.build(layerOdd(tools)), Context.get(McpClient.McpClient))

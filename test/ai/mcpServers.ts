@@ -58,6 +58,7 @@ export const layerOdd = (tools: Readonly<Record<string, OddTool>>) =>
 export interface OddTool {
   readonly inputSchema?: object
   readonly description?: string
+  readonly title?: string
   readonly annotations?: object
   readonly result?: object
 }

@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { Claude, RetryPolicy } from "effect-claude"
 import { Answer } from "effect-claude/testing"
 import { LanguageModel, Prompt, Tool } from "effect/ai"
 import * as PromptBlocks from "../../src/ai/PromptBlocks.ts"
-import { bodies, type Json, lastBody, layerOf, sentHeaders } from "./support.ts"
+import { bodies, type Json, lastBody, layerOf, MODEL, sentHeaders } from "./support.ts"
 
 const names = new Tool.NameMapper<ReadonlyArray<Tool.Any>>([])
 /** As it is on the wire. */
@@ -11,8 +12,8 @@ interface Sent {
   readonly system: ReadonlyArray<unknown> | undefined
   readonly messages: ReadonlyArray<{ readonly role: string; readonly content: ReadonlyArray<Json> }>
 }
-const request = (messages: Iterable<Prompt.MessageEncoded>) =>
-  PromptBlocks.fromPrompt(Prompt.make(messages), names) as unknown as Sent
+const request = (messages: Iterable<Prompt.MessageEncoded>, model = MODEL) =>
+  PromptBlocks.fromPrompt(Prompt.make(messages), names, model) as unknown as Sent
 const content = (message: Prompt.MessageEncoded) => request([message]).messages[0]!.content
 
 const cacheControl = { type: "ephemeral", ttl: "1h" } as const
@@ -20,7 +21,7 @@ const cached = { anthropic: { cacheControl } }
 const png = "iVBORw0KGgo="
 
 describe("system messages", () => {
-  it("that come first are the system prompt, each a block of its own; later ones stay where they are", () => {
+  it("that come first are the system prompt, each a block of its own; later ones are where they were", () => {
     const { messages, system } = request([
       { role: "system", content: "One.", options: cached },
       { role: "system", content: "Two. " },
@@ -40,6 +41,94 @@ describe("system messages", () => {
       { role: "user", content: [{ type: "text", text: "Go" }] }
     ])
   })
+
+  const system = { role: "system", content: "Sys." } as const
+  const user = (text: string) => ({ role: "user", content: text }) as const
+  const assistant = { role: "assistant", content: "A" } as const
+  const call = { role: "assistant", content: [{ type: "tool-call", id: "t", name: "f", params: {} }] } as const
+  const result = {
+    role: "tool",
+    content: [{ type: "tool-result", id: "t", name: "f", result: "r", isFailure: false }]
+  } as const
+  const calls = { ...call, content: [...call.content, { ...call.content[0], id: "u" }] } as const
+  const asUser = "<system>\nSys.\n</system>"
+
+  /** Each turn as its role and what is in it. */
+  const shape = (messages: Iterable<Prompt.MessageEncoded>, model?: string) =>
+    request(messages, model).messages.map((
+      { content, role }
+    ) => [role, ...content.map(({ text, type }) => text ?? type)])
+
+  for (
+    const [where, messages, taking, others] of [
+      [
+        "before a user's turn come behind it",
+        [user("1"), assistant, system, user("2")],
+        [["user", "1"], ["assistant", "A"], ["user", "2"], ["system", "Sys."]],
+        [["user", "1"], ["assistant", "A"], ["user", "2", asUser]]
+      ],
+      [
+        "within a user's turn come behind it, as one",
+        [user("1"), system, user("2"), system, assistant, user("3")],
+        [["user", "1", "2"], ["system", "Sys.", "Sys."], ["assistant", "A"], ["user", "3"]],
+        [["user", "1", "2", asUser, asUser], ["assistant", "A"], ["user", "3"]]
+      ],
+      [
+        "between a call and its result come behind the result",
+        [user("1"), call, system, result],
+        [["user", "1"], ["assistant", "tool_use"], ["user", "tool_result"], ["system", "Sys."]],
+        [["user", "1"], ["assistant", "tool_use"], ["user", "tool_result", asUser]]
+      ],
+      [
+        "between results come behind them all",
+        [user("1"), calls, result, system, { ...result, content: [{ ...result.content[0], id: "u" }] }, user("2")],
+        [["user", "1"], ["assistant", "tool_use", "tool_use"], ["user", "tool_result", "tool_result", "2"], [
+          "system",
+          "Sys."
+        ]],
+        [["user", "1"], ["assistant", "tool_use", "tool_use"], ["user", "tool_result", "tool_result", "2", asUser]]
+      ],
+      [
+        "behind a call that nobody answered come behind its answer",
+        [user("1"), call, system],
+        [["user", "1"], ["assistant", "tool_use"], ["user", "tool_result"], ["system", "Sys."]],
+        [["user", "1"], ["assistant", "tool_use"], ["user", "tool_result", asUser]]
+      ],
+      [
+        "that no user's turn is beside are one",
+        [user("1"), assistant, system, assistant, system],
+        [["user", "1"], ["assistant", "A"], ["user", asUser], ["assistant", "A"], ["user", asUser]],
+        [["user", "1"], ["assistant", "A"], ["user", asUser], ["assistant", "A"], ["user", asUser]]
+      ]
+    ] as const
+  ) {
+    it(`${where}, where alone the API takes them, and are in it for a model that takes none`, () => {
+      assert.deepStrictEqual(shape(messages), taking as unknown as ReturnType<typeof shape>)
+      assert.deepStrictEqual(shape(messages, "claude-sonnet-5"), others as unknown as ReturnType<typeof shape>)
+    })
+  }
+
+  it("stay where they were sent as a conversation goes on", () => {
+    const sent = [user("1"), assistant, system, user("2")]
+    assert.deepStrictEqual(shape([...sent, assistant, user("3")]).slice(0, 4), shape(sent))
+  })
+
+  it("are taken by some models", () => {
+    const taking = ["claude-opus-4-8", "claude-opus-5", MODEL, "claude-fable-5-1", "claude-mythos-5", "claude-opus-6"]
+    const partner = "eu.anthropic.claude-opus-4-8-20260528-v1:0"
+    const others = ["claude-opus-4-7", "claude-opus-4-1-20250805", "claude-sonnet-5-5", "claude-haiku-5-5", "mine"]
+    const isTaken = (model: string) => shape([user("1"), system], model).length === 2
+    assert.deepStrictEqual([...taking, partner, ...others].filter(isTaken), [...taking, partner])
+  })
+
+  it.effect("are told to a model that stands in for another in its own way", () =>
+    Effect.gen(function*() {
+      yield* LanguageModel.generateText({ prompt: [user("1"), assistant, system, user("2")] }).pipe(
+        Claude.withPolicy({ fallback: ["claude-sonnet-5"], retry: RetryPolicy.none })
+      )
+      const roles = (yield* bodies).map(({ messages }) => messages.map(({ role }: Json) => role))
+      assert.deepStrictEqual(roles, [["user", "assistant", "user", "system"], ["user", "assistant", "user"]])
+    }).pipe(Effect.provide(layerOf([Answer.error(529), Answer.hello]))))
 })
 
 describe("turns", () => {
@@ -161,8 +250,8 @@ describe("turns", () => {
         role: "assistant",
         content: [
           { type: "reasoning", text: "of another model" },
-          { type: "text", text: "\n" },
-          { type: "text", text: "", options: { anthropic: { block: { type: "text", text: " ", shine: 1 } } } },
+          { type: "text", text: "" },
+          { type: "text", text: "", options: { anthropic: { block: { type: "text", text: "", shine: 1 } } } },
           { type: "text", text: "So" },
           { type: "tool-approval-request", approvalId: "a", toolCallId: "t" },
           { type: "tool-call", id: "ws_1", name: "OpenAiWebSearch", params: {}, providerExecuted: true },
@@ -181,6 +270,21 @@ describe("turns", () => {
       { role: "user", content: [{ type: "text", text: "Hi" }] },
       { role: "assistant", content: [{ type: "text", text: "So" }] }
     ])
+  })
+
+  it("keep blanks that the model wrote beside a text, between its thoughts too, and leave out what is blank alone", () => {
+    const thought = {
+      type: "reasoning",
+      text: "Hm.",
+      options: { anthropic: { info: { type: "thinking", signature: "s" } } }
+    } as const
+    const blank = { type: "text", text: "\n\n" } as const
+    const text = { type: "text", text: "So" } as const
+    const call = { type: "tool-call", id: "t", name: "f", params: {} } as const
+    const typesOf = (...parts: Prompt.AssistantMessageEncoded["content"] & ReadonlyArray<unknown>) =>
+      content({ role: "assistant", content: parts }).map(({ text, type }) => text ?? type)
+    assert.deepStrictEqual(typesOf(blank, thought, text), ["\n\n", "thinking", "So"])
+    assert.deepStrictEqual(typesOf(thought, blank, call), ["thinking", "tool_use"])
   })
 })
 

@@ -20,15 +20,20 @@ import {
 
 type Block = Record<string, Json> & { readonly type: string }
 
-/** What goes back of a message: texts that are empty do not, and neither does the word for no citations. */
-const replayed = (content: ReadonlyArray<unknown>): ReadonlyArray<Block> =>
-  (JSON.parse(JSON.stringify(content)) as ReadonlyArray<Block>)
-    .filter((block) => block.type !== "text" || block["text"].trim() !== "" || (block["citations"]?.length ?? 0) > 0)
+const isCited = (block: Block): boolean => (block["citations"]?.length ?? 0) > 0
+
+/** What goes back of a message: not what the API refuses, and not the word for no citations. */
+const replayed = (content: ReadonlyArray<unknown>): ReadonlyArray<Block> => {
+  const blocks: ReadonlyArray<Block> = JSON.parse(JSON.stringify(content))
+  const hasText = blocks.some((block) => block.type === "text" && (block["text"].trim() !== "" || isCited(block)))
+  return blocks
+    .filter((block) => block.type !== "text" || isCited(block) || hasText && block["text"] !== "")
     .map((block) => {
-      if (block.type !== "text" || (block["citations"]?.length ?? 0) > 0) return block
+      if (block.type !== "text" || isCited(block)) return block
       const { citations: _, ...rest } = block
       return rest as Block
     })
+}
 
 const namesIn = (content: ReadonlyArray<Json>) => [
   ...new Set(content.filter(({ type }) => type === "tool_use").map(({ name }) => String(name)))

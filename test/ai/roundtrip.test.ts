@@ -10,7 +10,7 @@ import { StreamParts } from "../../src/ai/StreamParts.ts"
 import * as ClaudeTool from "../../src/ai/tools/ClaudeTool.ts"
 import { fromMessage } from "../../src/decode/Event.ts"
 import { seeded } from "../flow/observe.ts"
-import type { Json } from "./support.ts"
+import { type Json, MODEL } from "./support.ts"
 
 const toolkit = Toolkit.make(
   Tool.dynamic("f", { parameters: { type: "object" } }),
@@ -55,7 +55,7 @@ const blockOf = (next: () => number, id: number): Json => {
 const sentOf = (parts: ReadonlyArray<Json>) => {
   const exported = JSON.parse(JSON.stringify(Schema.encodeSync(Prompt.Prompt)(Prompt.fromResponseParts(parts))))
   const prompt = Prompt.concat(Prompt.make("Hi"), Schema.decodeSync(Prompt.Prompt)(exported))
-  const { messages } = PromptBlocks.fromPrompt(prompt, new Tool.NameMapper(tools))
+  const { messages } = PromptBlocks.fromPrompt(prompt, new Tool.NameMapper(tools), MODEL)
   return messages.find(({ role }) => role === "assistant")?.content ?? []
 }
 

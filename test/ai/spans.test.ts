@@ -1,10 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Option, Schema, Stream, Tracer } from "effect"
+import { Claude } from "effect-claude"
 import { Answer } from "effect-claude/testing"
 import { Chat, LanguageModel, Prompt, type Response, Tool, Toolkit } from "effect/ai"
+import * as ClaudeLanguageModel from "../../src/ai/ClaudeLanguageModel.ts"
 import * as ClaudeTool from "../../src/ai/tools/ClaudeTool.ts"
 import { observe, unended } from "../flow/observe.ts"
-import { blocks, layerOf } from "./support.ts"
+import { blocks, layerOf, MODEL, sentHeaders } from "./support.ts"
 
 const SECRET = "078-05-1120"
 
@@ -81,13 +83,14 @@ describe("spans", () => {
         assert.deepInclude(Object.fromEntries(attributes), {
           "gen_ai.provider.name": "anthropic",
           "gen_ai.request.model": "claude-opus-5-5",
-          "gen_ai.response.id": "msg_1",
-          "gen_ai.usage.input_tokens": 20,
-          "gen_ai.usage.output_tokens": 5
+          "gen_ai.response.id": "msg_1"
         })
         assert.deepStrictEqual(attributes.get("gen_ai.response.finish_reasons"), ["tool-calls"])
-        // Who adds up calls by their operation counts each once.
-        assert.isFalse(attributes.has("gen_ai.operation.name"))
+        // Who adds up calls by their operation, or their tokens, counts each once; cached ones are among these.
+        const all = (name: string) => observed.spans.flatMap(({ attributes }) => attributes.get(name) ?? [])
+        assert.deepStrictEqual(all("gen_ai.operation.name").toSorted(), ["chat", "execute_tool", "execute_tool"])
+        assert.deepStrictEqual(all("gen_ai.usage.input_tokens"), [20])
+        assert.deepStrictEqual(all("gen_ai.usage.output_tokens"), [5])
         assert.deepStrictEqual(unended(observed.spans), [])
       }).pipe(
         Effect.provide(
@@ -115,6 +118,35 @@ describe("spans", () => {
       ])
     }).pipe(
       Effect.provide(Layer.provideMerge(Layer.mergeAll(finding, layerOf([blocks([use("t1")])])), observed.layer))
+    )
+  })
+
+  it.effect("of a call that its first read opens are the same, and its betas hold", () => {
+    const observed = observe()
+    const lazily = Layer.effect(
+      Claude.Claude,
+      Effect.map(
+        Claude.Claude,
+        (claude) =>
+          Claude.Claude.of({ ...claude, stream: (request) => Stream.unwrap(Effect.sync(() => claude.stream(request))) })
+      )
+    )
+    return Effect.gen(function*() {
+      yield* Stream.runDrain(LanguageModel.streamText({ prompt: "Go" }))
+      assert.deepStrictEqual(tree(observed.spans), [
+        ["chat claude-opus-5-5", "LanguageModel.streamText"],
+        ["LanguageModel.streamText", undefined],
+        ["POST", "chat claude-opus-5-5"]
+      ])
+      assert.deepStrictEqual((yield* sentHeaders).map((headers) => headers["anthropic-beta"]), ["of-model"])
+    }).pipe(
+      Effect.provide(
+        ClaudeLanguageModel.layer({ model: MODEL, config: { betas: ["of-model"] } }).pipe(
+          Layer.provide(lazily),
+          Layer.provideMerge(layerOf([Answer.hello])),
+          Layer.provideMerge(observed.layer)
+        )
+      )
     )
   })
 
@@ -157,6 +189,11 @@ describe("spans", () => {
     const [how, handler, input] of [
       ["that fail", () => Effect.fail(`nobody has ${SECRET}`), { ssn: SECRET }],
       ["that die", () => Effect.die(new Error(SECRET)), { ssn: SECRET }],
+      [
+        "that die as they are interrupted",
+        () => Effect.ensuring(Effect.interrupt, Effect.die(new Error(SECRET))),
+        { ssn: SECRET }
+      ],
       ["whose parameters do not fit", () => Effect.succeed("found"), { ssn: [SECRET] }]
     ] as const
   ) {

@@ -94,6 +94,8 @@ describe("JSON that arrives", () => {
     "[1.,",
     "[NaN,",
     String.raw`["\x`,
+    "[\"a\nb\",",
+    "{\"a\tb\":",
     "[]]"
   ]
   for (const json of [...broken, `[${"1".repeat(2000)}`]) {

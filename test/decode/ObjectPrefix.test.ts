@@ -235,6 +235,9 @@ describe("the cost of an object", () => {
         const parts = yield* told(schema, json.match(/.{1,20}/gs)!)
         assert.isAbove(parts.length, 0)
       }
+      const tuple = Schema.TupleWithRest(Schema.Tuple([Schema.Int]), [Schema.Int])
+      const rest = yield* told(tuple, [`{"0":1,"__rest__":[${"1,".repeat(300_000)}`])
+      assert.strictEqual(Object(rest[0]).length, 300_001)
       const emoji = yield* told(schema, [..."{\"text\":\"", ..."\ud83d\ude00".repeat(100_000).split("")])
       assert.strictEqual((emoji.at(-1) as { text: string }).text.length, 200_000)
     }))

@@ -73,6 +73,7 @@ describe("of an object that is cut anywhere", () => {
 
 describe("of a text", () => {
   const rows: ReadonlyArray<readonly [text: string, value: unknown]> = [
+    ["{\"a\":1,\"b\":\"x\ny", { a: 1 }],
     ["{", {}],
     ["{\"a", {}],
     ["{\"a\"", {}],
@@ -110,7 +111,8 @@ describe("of a text", () => {
     "{\"a\":1,,}",
     "{'a':1}",
     "{\"a\":01}",
-    "[,]"
+    "[,]",
+    "{\"a\":\"x\ny\",\"b\":1"
   ])(
     "%s is wrong rather than cut, and refused",
     (text) => {
@@ -133,13 +135,15 @@ describe("of a long text", () => {
       )
       let best = Infinity
       for (let round = 0; round < 3; round++) {
-        const before = performance.now()
+        // Of this thread alone: machines are busy.
+        const before = process.threadCpuUsage()
         parse(text)
-        best = Math.min(best, performance.now() - before)
+        const { system, user } = process.threadCpuUsage(before)
+        best = Math.min(best, system + user)
       }
       return best
     }
     time(5_000)
-    assert.isBelow(time(40_000) / time(10_000), 10)
+    assert.isBelow(time(80_000) / Math.max(1000, time(20_000)), 10)
   })
 })

@@ -81,9 +81,11 @@ describe("where a text is cut", () => {
     assert.isAbove(cutAll(accents, 40).length, 10)
     const family = "\u{1F468}\u200D\u{1F469}\u200D\u{1F467}".repeat(5)
     for (const bytes of [1, 2, 3, 4, 5, 7, 9, 18]) {
-      const pieces = cutAll(family, bytes)
-      assert.strictEqual(pieces.join(""), family)
-      for (const piece of pieces) assert.isTrue(piece.isWellFormed())
+      for (const text of [family, "a \u{1F600}b. \u{1F600}\n\u{1F600}"]) {
+        const pieces = cutAll(text, bytes)
+        assert.strictEqual(pieces.join(""), text)
+        for (const piece of pieces) assert.isTrue(piece.isWellFormed())
+      }
     }
   })
 
@@ -123,7 +125,16 @@ describe("where a text is cut", () => {
       [`${start} a.\n\n`, "A sentence. And one\nof words "],
       [`${start} a. \r\n \r\n`, "A sentence. And one\nof words "],
       [`${start} a\nline and a “sentence.” `, "One\nof words "],
+      [`${start} a\nline and a (“sentence.”) `, "One\nof words "],
       [`${start}文章。`, "章of words and"],
+      [`${start}文章。\n`, "章of\nwords and"],
+      [`${start}「文章。」`, "章of words and"],
+      [`${start}文章\u3000`, "章of"],
+      [`${start}\n`, "###### Title\n\nA paragraph. And\nwords "],
+      [`${start}\n`, "#\tTitle\n\nA paragraph. And\nwords "],
+      [`${start}\n####### words\n`, "and # words "],
+      [`${start} of words\n`, "  indented words "],
+      [`${start} of words\n`, "\tindented words "],
       [`${start} of\n`, "words and "],
       [`${start} 3.5 and words `, "anything"],
       [`${start}.method(a.b) `, "anything"]
@@ -137,6 +148,9 @@ describe("where a text is cut", () => {
   it("takes of equal places the last, and none in the first two thirds", () => {
     assert.strictEqual(cutOf(`${"A sentence. ".repeat(9)}and more`, 100)[0], "A sentence. ".repeat(8))
     assert.strictEqual(cutOf(`# A\n\n${"words ".repeat(40)}`, 100)[0], `# A\n\n${"words ".repeat(15)}`)
+    assert.strictEqual(cutOf(`${"z".repeat(60)}\n\n${"words ".repeat(40)}`, 100)[0]!.length, 98)
+    assert.strictEqual(cutOf(`${"z".repeat(80)} of words\n\n\n\nand more`, 91)[0]!.length, 84)
+    assert.strictEqual(cutOf(`${"z".repeat(80)} of 「文章。」and more`, 88)[0]!.length, 84)
     assert.strictEqual(cutOf("z".repeat(200), 99)[0], "z".repeat(99))
   })
 

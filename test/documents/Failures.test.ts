@@ -103,6 +103,31 @@ describe("failures", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("of a chunk that has taught what follows are retried, and all is cut as it was", () =>
+    Effect.gen(function*() {
+      // Dense in the middle: what is counted there changes how much is tried next.
+      const dense = Array.from({ length: 600 }, (_, number) => `日本語${number} `).join("")
+      const text = prose(5000) + dense + prose(5000, 2)
+      const chunks = yield* chunksOf(text).pipe(Effect.provide(setUp().layer))
+      for (const { index, text: own } of chunks) {
+        let isDown = true
+        const { layer, maps } = setUp((prompt) =>
+          isDown && prompt === MAP + own ? Answer.error(529) : Answer.text("An answer.")
+        )
+        yield* Effect.gen(function*() {
+          const document = make({ onFailure: { collect: 1 } })
+          const events = yield* Stream.runCollect(document.run(text))
+          const parts = events.flatMap((event) => "part" in event ? [event.part] : [])
+          const [failed] = events.flatMap((event) => event._tag === "Failed" ? [event.failed] : [])
+          isDown = false
+          const retried = yield* document.retry(failed!)
+          assert.strictEqual(maps().length, chunks.length + 1)
+          yield* document.result(text, { done: [...parts, retried] })
+          assert.strictEqual(maps().length, chunks.length + 1, `chunk ${index}`)
+        }).pipe(Effect.provide(layer))
+      }
+    }))
+
   it.effect("of more chunks than may end the work with all of them", () => {
     const { layer } = setUp(broken((index) => index % 3 === 0))
     return Effect.gen(function*() {
@@ -111,7 +136,17 @@ describe("failures", () => {
       ))
       if (error.reason._tag !== "PartsFailed") throw error
       assert.deepStrictEqual(error.reason.failures.map(({ index }) => index), [0, 3])
-      assert.match(error.message, /^2 parts failed, and no more may\. Chunk 3 /)
+      assert.match(error.message, /^2 parts failed\. Chunk 3 /)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("of all chunks end the work, however many may fail", () => {
+    const { layer, maps } = setUp(() => Answer.error(529))
+    return Effect.gen(function*() {
+      const error = longError(yield* Effect.flip(make({ onFailure: { collect: 100 } }).result(text)))
+      if (error.reason._tag !== "PartsFailed") throw error
+      assert.strictEqual(error.reason.failures.length, maps().length)
+      assert.match(error.message, new RegExp(`^${maps().length} parts failed\\. Chunk \\d+ `))
     }).pipe(Effect.provide(layer))
   })
 
@@ -190,6 +225,11 @@ describe("failures", () => {
       assert.deepStrictEqual(failed.map(({ error, stage }) => [stage, error.reason._tag]), [["count", "RateLimited"]])
       assert.strictEqual(MAP + failed[0]!.chunk.text, refused[0])
       assert.strictEqual(totals.bytes, Buffer.byteLength(text))
+
+      const limited = setUp(undefined, () => Answer.error(429))
+      const again = longError(yield* Effect.flip(Effect.provide(document.retry(failed[0]!), limited.layer)))
+      if (again.reason._tag !== "PartsFailed") throw again
+      assert.deepInclude(again.reason.failures[0], { stage: "count", index: failed[0]!.index })
 
       isDown = false
       const parts = events.flatMap((event) => "part" in event ? [event.part] : [])

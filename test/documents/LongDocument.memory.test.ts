@@ -43,5 +43,5 @@ describe("a file of 50 MB", () => {
     } finally {
       rmSync(directory, { recursive: true })
     }
-  }, 60_000)
+  }, 240_000)
 })

@@ -62,6 +62,20 @@ describe("chunks", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("have less overlap where what map says leaves little room", () => {
+    const { layer, maps } = setUp()
+    return Effect.gen(function*() {
+      const text = prose(8000)
+      const document = make({
+        chunk: { tokens: 500, overlap: 250 },
+        map: (chunk) => ({ prompt: MAP + chunk.text + " More words.".repeat(100) })
+      })
+      const { totals } = yield* document.result(text)
+      assert.strictEqual(totals.bytes, Buffer.byteLength(text))
+      for (const { prompt } of maps()) assert.isAtMost(tokensOf(prompt), 500)
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("are the same whatever pieces the document comes in", () => {
     const { layer } = setUp()
     // Of a byte for each character, and many places where a few more tell whether to cut.
@@ -150,6 +164,30 @@ describe("reduction", () => {
     return Effect.gen(function*() {
       assert.strictEqual((yield* make({ chunk: { tokens: 240 } }).result(documentOf(2))).text, "(c0000 c0001)")
       assert.deepStrictEqual(reductions().map(({ prompt }) => prompt), [`${REDUCE}c0000|c0001`])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("is of as many as may be, and of no answer alone", () => {
+    const { layer, reductions } = setUp(told, perByte)
+    return Effect.gen(function*() {
+      const events = yield* Stream.runCollect(make({ chunk: { tokens: 240 }, fanIn: 2 }).run(documentOf(5)))
+      const parts = events.flatMap((event) => event._tag === "Reduced" ? [event.part] : [])
+      assert.deepStrictEqual(parts.map(({ index, level }) => [level, index]), [[1, 0], [1, 1], [2, 0], [3, 0]])
+      assert.strictEqual(parts.at(-1)!.text, "(((c0000 c0001) (c0002 c0003)) c0004)")
+      assert.strictEqual(reductions().length, 4)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("is tried of two, however little room is guessed", () => {
+    const { layer, reductions } = setUp(
+      (prompt) => Answer.text(prompt.startsWith(MAP) ? "x".repeat(115) : "short"),
+      perByte
+    )
+    return Effect.gen(function*() {
+      // Two of them are one token less than may be, which a guess leaves free.
+      yield* make({ chunk: { tokens: 240 } }).result(documentOf(8))
+      const sizes = reductions().map(({ prompt }) => prompt.split("|").length)
+      assert.deepStrictEqual(sizes, [2, 2, 2, 2, 4])
     }).pipe(Effect.provide(layer))
   })
 

@@ -1,10 +1,10 @@
 /** How a run goes on: what waits for what, in which order, and how it begins again. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Schema, Stream } from "effect"
+import { Effect, Exit, Fiber, Layer, Schema, Stream } from "effect"
 import { Claude, RetryPolicy } from "effect-claude"
 import { Answer, ScriptedTransport } from "effect-claude/testing"
 import * as LongDocument from "../../src/documents/LongDocument.ts"
-import { after, counted, isCount, make, MAP, promptOf, settle, setUp, tokensOf } from "./setUp.ts"
+import { after, counted, isCount, make, MAP, promptOf, REDUCE, settle, setUp, tokensOf } from "./setUp.ts"
 import { prose } from "./support.ts"
 
 describe("a run", () => {
@@ -82,12 +82,69 @@ describe("a run", () => {
       assert.deepStrictEqual(order.slice(0, 2), ["Map:", "Map:"])
       yield* Fiber.interrupt(work)
       yield* Fiber.interrupt(other)
+
+      // Behind what somebody waits for, where it is told nothing; one that is asked again as well.
+      order.length = 0
+      const range = { start: 0, end: 4, startByte: 0, endByte: 4 }
+      const chunk = { index: 0, text: "text", overlap: 0, range }
+      const failed = { stage: "map", level: 0, index: 0, range, chunk, error: {} as never } as const
+      const first = yield* Effect.forkChild(Claude.text({ prompt: "First" }))
+      yield* settle
+      const again = yield* Effect.forkChild(make().retry(failed))
+      yield* settle
+      const urgent = yield* Effect.forkChild(Claude.text({ prompt: "Now!" }))
+      yield* settle
+      for (let second = 0; second < 3; second++) yield* after("1 second")
+      assert.deepStrictEqual(order, ["Firs", "Now!", "Map:"])
+      yield* Fiber.join(again)
+      yield* Fiber.joinAll([first, urgent])
     }).pipe(Effect.provide(layer))
   })
 })
 
 describe("what was done", () => {
   const text = prose(12_000)
+
+  it.effect("is told, all that was answered, however slowly it is taken when the work fails", () =>
+    Effect.gen(function*() {
+      for (const way of ["source", "prompt", "reduction"] as const) {
+        const { layer, maps } = setUp((prompt) =>
+          prompt.startsWith(MAP) ? Answer.delay("1 second", Answer.text("An answer.")) : Answer.error(529)
+        )
+        const pieces = Stream.fromIterable(prose(60_000).match(/[^]{1,1000}/g)!).pipe(Stream.rechunk(1))
+        const source = way === "source"
+          ? pieces.pipe(
+            Stream.take(42),
+            Stream.concat(Stream.fromEffect(Effect.delay(Effect.fail("no disk" as const), "20 seconds")))
+          )
+          : pieces
+        const document = LongDocument.make({
+          chunk: { tokens: 500 },
+          map: ({ index, text }) =>
+            way === "prompt" && index === 22
+              ? Effect.delay(Effect.fail("no prompt" as const), "20 seconds")
+              : Effect.succeed({ prompt: MAP + text }),
+          reduce: () => ({ prompt: REDUCE }),
+          fanIn: way === "reduction" ? 16 : 100
+        })
+        const parts: Array<LongDocument.Part> = []
+        // Who keeps each part takes a minute for it.
+        const keep = (event: LongDocument.Progress) =>
+          Effect.delay(Effect.sync(() => "part" in event && parts.push(event.part)), "1 minute")
+        const fiber = yield* document.run(source).pipe(
+          Stream.runForEach(keep),
+          Effect.exit,
+          Effect.provide(layer),
+          Effect.forkChild
+        )
+        yield* settle
+        for (let second = 0; second < 60; second++) yield* after("1 second")
+        for (let minute = 0; minute < 80; minute++) yield* after("1 minute")
+        assert.isTrue(Exit.isFailure(yield* Fiber.join(fiber)), way)
+        assert.isAbove(parts.length, 16, way)
+        assert.strictEqual(parts.length, maps().length, way)
+      }
+    }))
 
   it.effect("is kept as JSON, failures too, and goes on in another process without a count", () => {
     let isDown = true

@@ -10,6 +10,19 @@ const own = (chunks: ReadonlyArray<LongDocument.Chunk>) =>
   chunks.map(({ overlap, text }) => text.slice(overlap)).join("")
 
 describe("a source", () => {
+  it.effect("of another encoding is decoded before it comes", () => {
+    const { layer, maps } = setUp()
+    return Effect.gen(function*() {
+      const text = "Grüße aus Zürich, \u{1F600}."
+      const bytes = Buffer.from(`\uFEFF${text}`, "utf16le")
+      const pieces = Array.from(bytes, (_, at) => bytes.subarray(at, at + 1))
+      const source = Stream.fromIterable(pieces).pipe(Stream.decodeText({ encoding: "utf-16" }))
+      const { totals } = yield* make().result(source)
+      assert.deepStrictEqual(maps().map(({ prompt }) => prompt), [MAP + text])
+      assert.strictEqual(totals.bytes, Buffer.byteLength(text))
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("is asked about without halves of characters, which no request may hold", () => {
     const { layer, maps } = setUp()
     return Effect.gen(function*() {

@@ -101,6 +101,24 @@ describe("an attachment", () => {
       }
     }))
 
+  it.effect("is what its first bytes say, whatever stands in a header that somebody made up", () =>
+    Effect.gen(function*() {
+      let seed = 3
+      const next = (below: number) => (seed = (seed * 48_271) % 2_147_483_647) % below
+      for (const start of [png(1, 1).subarray(0, 8), gif.subarray(0, 6), jpeg.subarray(0, 3), vp8, vp8l, vp8x]) {
+        for (let i = 0; i < 300; i++) {
+          const noise = Uint8Array.from({ length: next(64) }, () => next(3) === 0 ? 0xff : next(256))
+          const result = yield* Effect.result(Attachment.image(Buffer.concat([start, noise])))
+          if (result._tag === "Failure") assert.match(result.failure.message, /is \d+ x \d+ pixels/)
+        }
+      }
+      // Segments without an end.
+      const endless = Buffer.alloc(7_000_000, 0xff).fill(0xd8, 1, 2)
+      assert.strictEqual((yield* Attachment.image(endless)).type, "image")
+      const sound = Buffer.from("RIFF\0\0\0\0WAVEfmt ")
+      assert.include(yield* messageOf(Attachment.image(sound)), "is no JPEG, PNG, GIF or WebP image")
+    }))
+
   it.effect("is refused before it is read where it is too large, and no later than it is seen to be", () =>
     Effect.gen(function*() {
       const files = yield* FileSystem.FileSystem

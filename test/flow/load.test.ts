@@ -220,5 +220,5 @@ describe("sockets", () => {
         // A kept span, listener or timer for each call would be several times this.
         assert.isBelow(grown / 5_000, 200)
       }).pipe(Effect.provide(layerOf(simulator.url, { concurrency: 16 })))
-    }).pipe(Effect.scoped))
+    }).pipe(Effect.scoped), 120_000)
 })

@@ -166,6 +166,27 @@ describe("streamObject", () => {
       assert.strictEqual((valuesOf(came).at(-1) as { to: string }).to, "Bern")
     }))
 
+  const caller = { type: "direct" } as const
+  const search = { type: "server_tool_use", id: "s1", name: "web_search", input: {}, caller } as const
+  const found = { type: "web_search_tool_result", tool_use_id: "s1", content: [], caller } satisfies Answer.Block
+  const after = (text: string) =>
+    Answer.content([{ type: "text", text }, search, found, { type: "text", text: "{\"n\":1}" }], slowly)
+  const N = Schema.Struct({ n: Schema.Int })
+
+  it.effect("begins with what is said after a tool that the server runs", () =>
+    Effect.gen(function*() {
+      const all = yield* run(parts(N, hi), setUp([after("I will look.")]).layer)
+      assert.deepStrictEqual(valuesOf(all), [{}])
+      assert.deepStrictEqual(all.at(-1)?.value, { n: 1 })
+    }))
+
+  it.effect("takes back nothing of an object that was begun before such a tool", () =>
+    Effect.gen(function*() {
+      const all = yield* run(parts(N, hi), setUp([after("{\"n\":2,")]).layer)
+      assert.deepStrictEqual(valuesOf(all), [{}, { n: 2 }])
+      assert.deepStrictEqual(all.at(-1)?.value, { n: 1 })
+    }))
+
   it.effect("tells nothing of prose, and then that it does not fit", () =>
     Effect.gen(function*() {
       const { layer } = setUp([Answer.text("Here it is: {\"to\":\"Bern\"}", slowly)])

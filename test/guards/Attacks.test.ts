@@ -145,7 +145,12 @@ describe("personal data", () => {
         ["o'brien@example.com, 'a@b.de'", "[EMAIL], '[EMAIL]'"],
         ["\u8bf7\u5199\u4fe1\u7ed9user@example.com\u8c22\u8c22", "\u8bf7\u5199\u4fe1\u7ed9[EMAIL]\u8c22\u8c22"],
         ["SSN 219-09-9999.", "SSN [SSN]."],
-        ["1-800-555-0199 or 1 (415) 555-0132", "[PHONE] or [PHONE]"]
+        ["1-800-555-0199 or 1 (415) 555-0132", "[PHONE] or [PHONE]"],
+        ["jane\u200b@exam\u00adple\u2060.com\u200b, ok", "[EMAIL]\u200b, ok"],
+        ["\u202a+49 151 23456789\u202c", "\u202a[PHONE]\u202c"],
+        ["4111\u200b1111\ufeff1111\u200d1111", "[CARD]"],
+        ["me@2x.com, me@7.example.org, me@163.com", "[EMAIL], [EMAIL], [EMAIL]"],
+        ["GET /find?mail=jane.doe%40example.com&n=1 50%40", "GET /find?mail=[EMAIL]&n=1 50%40"]
       ] as const
     ) assert.strictEqual(Pii.redact(text), redacted)
   })
@@ -197,11 +202,17 @@ describe("personal data in a stream", () => {
       "\n",
       "\u{1F600}",
       "x@y.de",
+      "x%40y.de",
+      "%",
       ":",
       "::1",
       "DE89 3704 0044 0532 0130 00",
       "sk-ant-api03-AbCdEfGhIjKlMnOp",
       "-----BEGIN PRIVATE KEY-----\nQUJD",
+      "a\u200b@\u2060b.de",
+      "4111\u200b111\u00ad1\ufeff",
+      "\u200b",
+      "\u200d",
       "\ud83d"
     ]
     for (let run = 0; run < 1_500; run++) {
@@ -238,6 +249,8 @@ describe("personal data in a stream", () => {
         "eyJ",
         "+1 ",
         "-",
+        "\u200b",
+        "1\u200b",
         `-----BEGIN PRIVATE KEY-----\n${"QUJD\n".repeat(300)}`
       ]
     ) {

@@ -205,6 +205,23 @@ describe("guards", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("hand on all of a stream that was cut, and then say so", () => {
+    const { layer } = setUp(() => Answer.text("one two three 4111", { chunk: 3, stopReason: "max_tokens" }))
+    return Effect.gen(function*() {
+      const ask = (...guards: ReadonlyArray<Guard.StreamGuard>) => {
+        let handed = ""
+        return Claude.streamText({ prompt: "Count" }).pipe(
+          Guard.outputStream(...guards),
+          Stream.runForEach((text) => Effect.sync(() => handed += text)),
+          Effect.flip,
+          Effect.map((error) => [error._tag, handed])
+        )
+      }
+      assert.deepStrictEqual(yield* ask(Guard.redactPii()), ["ClaudeFatalError", "one two three 4111"])
+      assert.deepStrictEqual(yield* ask(Guard.noPattern(/4111$/, "p")), ["GuardRejected", ""])
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("refuse arguments that lie too deep, and name a limit that is none", () =>
     Effect.gen(function*() {
       let input: unknown = "x"

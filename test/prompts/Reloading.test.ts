@@ -132,6 +132,11 @@ describe("files that change", () => {
         yield* look
         assert.lengthOf(told.filter((line) => line.includes("Malformed")), 2)
         assert.strictEqual(yield* served, "mended")
+        for (const text of [file("mended"), "welcome: ["]) {
+          files.set("p/a.yaml", text)
+          yield* look
+        }
+        assert.lengthOf(told.filter((line) => line.includes("Malformed")), 3)
       }), { prompts: [Welcome] }))
 
   it.effect("that are written still are left for the next look", () =>
@@ -153,6 +158,16 @@ describe("files that change", () => {
         files.set("p/a.yaml", file("again"))
         yield* TestClock.adjust("100 millis")
         assert.strictEqual(yield* served, "half")
+        yield* look
+        assert.strictEqual(yield* served, "again")
+        // One that is there at first, and then not.
+        files.set("p/b.yaml", file("new b", "b"))
+        yield* TestClock.adjust("5 seconds")
+        const moved = files.get("p/a.yaml")!
+        files.delete("p/a.yaml")
+        yield* TestClock.adjust("100 millis")
+        assert.strictEqual(yield* served, "again")
+        files.set("p/a.yaml", moved)
         yield* look
         assert.strictEqual(yield* served, "again")
         assert.isFalse(told.some((line) => line.startsWith("Warn")))
@@ -361,6 +376,33 @@ describe("files that change", () => {
         assert.include(told[0], "Unavailable p: It did not answer within 30 seconds.")
         assert.isTrue(told.some((line) => line.includes("Unavailable p: Reading failed")))
       }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("are served as a reload has found them, though a look began before it", () =>
+    Effect.gen(function*() {
+      const files: Files = new Map([["p/a.yaml", file("one")]])
+      const gate = yield* Deferred.make<void>()
+      let reads = 0
+      const slow = Layer.effect(
+        FileSystem.FileSystem,
+        Effect.map(FileSystem.FileSystem, (fs) => ({
+          ...fs,
+          // The second read of the look, which is the third of all, is a slow one.
+          readFile: (path: string) =>
+            Effect.tap(fs.readFile(path), () => ++reads === 3 ? Deferred.await(gate) : Effect.void)
+        }))
+      ).pipe(Layer.provide(filesLayer(files)))
+      yield* Effect.gen(function*() {
+        files.set("p/a.yaml", file("two"))
+        yield* look
+        assert.strictEqual(reads, 3)
+        files.set("p/a.yaml", file("three"))
+        const reload = yield* Effect.forkChild(Prompts.reload, { startImmediately: true })
+        yield* Effect.yieldNow
+        yield* Deferred.succeed(gate, undefined)
+        yield* Fiber.join(reload)
+        assert.strictEqual(yield* served, "three")
+      }).pipe(Effect.provide(Prompts.layerFiles({ path: "p" }).pipe(Layer.provide([slow, Path.layer]))))
     }))
 
   it.effect("are left where a look was, when the layer is closed or a reload is interrupted", () =>

@@ -159,6 +159,13 @@ describe("values", () => {
       assert.strictEqual(lastText(request), "t|3|0.5|true|2026-01-02T03:04:05.000Z|[\"a\",\"b\"]||")
     }).pipe(Effect.provide(typed)))
 
+  it.effect("are whole characters, since the API takes no halves", () =>
+    Effect.gen(function*() {
+      const cut = "\u{1F600}".slice(0, 1)
+      const request = yield* Typed.render({ ...values, text: `a${cut}`, tags: [cut] })
+      assert.strictEqual(lastText(request), "a\uFFFD|3|0.5|true|2026-01-02T03:04:05.000Z|[\"\\ud83d\"]||")
+    }).pipe(Effect.provide(typed)))
+
   it.effect("that do not fit are refused, by prompt, version and variable, and are not told", () =>
     Effect.gen(function*() {
       for (
@@ -277,7 +284,8 @@ describe("an inserted value", () => {
     ]
   }
   /** What the template comes to, written by hand. */
-  const expected = (a: string, b: string) => ({
+  const expected = (a: string, b: string) => filled(a.toWellFormed(), b.toWellFormed())
+  const filled = (a: string, b: string) => ({
     model: "claude-opus-5-5",
     system: [{ type: "text", text: `S ${a}`, cache_control: { type: "ephemeral" } }],
     messages: [

@@ -1,6 +1,6 @@
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Context, Effect, Fiber, FileSystem, Layer, References, Result, Schema } from "effect"
+import { Context, Effect, Exit, Fiber, FileSystem, Layer, References, Result, Schema } from "effect"
 import { KeyValueStore } from "effect/persistence"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
@@ -89,6 +89,32 @@ const suite = (name: string, backing: Layer.Layer<Backing>) =>
         for (let n = 0; n < 20; n++) yield* Prompts.rollback(name)
         assert.strictEqual((yield* Effect.flip(Prompts.rollback(name))).reason._tag, "NoEarlierRelease")
       })))
+
+    it.effect("remembers each of two releases that are made at once", () =>
+      inProcess(Effect.gen(function*() {
+        const name = fresh("q")
+        for (const version of ["1", "2", "3"]) yield* Prompts.publish(name, version, { prompt: version })
+        yield* Effect.forEach(["2", "3"], (latest) => Prompts.release(name, { latest }), { concurrency: 2 })
+        const [latest, before] = [yield* served(name), (yield* Prompts.rollback(name)).latest]
+        assert.sameMembers([latest, before], ["2", "3"])
+        assert.deepStrictEqual(yield* Prompts.rollback(name), { latest: "1" })
+      })))
+
+    it.effect("goes back to no release that cannot be served any more", () =>
+      Effect.gen(function*() {
+        const { remove } = yield* Backing
+        yield* inProcess(Effect.gen(function*() {
+          const name = fresh("r")
+          for (const version of ["1", "2"]) yield* Prompts.publish(name, version, { prompt: version })
+          yield* Prompts.release(name, { latest: "2" })
+          yield* remove(name, "1")
+          const error = yield* Effect.flip(Prompts.rollback(name))
+          assert.deepInclude(error, { prompt: name, version: "1" })
+          assert.strictEqual(error.reason._tag, "MissingVersion")
+          yield* Prompts.reload
+          assert.strictEqual(yield* served(name), "2")
+        }))
+      }))
 
     it.effect("keeps a version as it was published first, and takes the same again", () =>
       inProcess(Effect.gen(function*() {
@@ -261,6 +287,7 @@ const suite = (name: string, backing: Layer.Layer<Backing>) =>
           yield* Prompts.release(name, { latest: "1" })
           assert.strictEqual(yield* served(name), "one")
           yield* Prompts.reload
+          assert.strictEqual((yield* Effect.flip(Prompts.rollback(name))).reason._tag, "NoEarlierRelease")
         }))
       }).pipe(quiet))
 
@@ -276,6 +303,16 @@ const suite = (name: string, backing: Layer.Layer<Backing>) =>
           assert.strictEqual(yield* served(name), "nine")
           assert.deepStrictEqual(yield* Prompts.rollback(name), { latest: "10" })
         }))
+      }))
+
+    it.effect("has no prompt of which there is a release alone", () =>
+      Effect.gen(function*() {
+        const { remove, write } = yield* Backing
+        const name = fresh("s")
+        yield* write(name, "latest", "{ \"latest\": \"1\" }")
+        const error = yield* Effect.flip(inProcess(served(name)))
+        assert.strictEqual(error.reason._tag, "MissingPrompt")
+        yield* remove(name, "latest")
       }))
 
     it.effect("goes on serving what it serves where nobody has released it, whatever is published", () =>
@@ -583,6 +620,34 @@ describe("a key-value store", () => {
       }).pipe(Effect.provide(layer))
     }).pipe(Effect.provide(Layer.fresh(KeyValueStore.layerMemory))))
 
+  it.effect("that fails in the middle of publishing serves what it served before", () =>
+    Effect.gen(function*() {
+      const store = yield* KeyValueStore.KeyValueStore
+      for (const version of ["9", "10"]) yield* store.set(`prompts/a/${version}`, `{ "prompt": "${version}" }`)
+      let left = 0
+      const failing = Layer.succeed(KeyValueStore.KeyValueStore, {
+        ...store,
+        set: (key: string, value: string | Uint8Array) =>
+          Effect.suspend(() =>
+            left-- > 0
+              ? store.set(key, value)
+              : Effect.fail(new KeyValueStore.KeyValueStoreError({ method: "set", message: "no disk" }))
+          )
+      })
+      yield* Effect.gen(function*() {
+        for (const written of [0, 1, 2]) {
+          left = written
+          const exit = yield* Effect.exit(Prompts.publish("a", "11", { prompt: "11" }))
+          assert.strictEqual(Exit.isSuccess(exit), written === 2)
+          yield* Prompts.reload
+          assert.strictEqual(yield* served("a"), "10", `after ${written}`)
+        }
+        left = 1
+        yield* Prompts.release("a", { latest: "11" })
+        assert.strictEqual(yield* served("a"), "11")
+      }).pipe(Effect.provide(Layer.fresh(Prompts.layerKeyValueStore()).pipe(Layer.provide(failing))))
+    }).pipe(Effect.provide(Layer.fresh(KeyValueStore.layerMemory))))
+
   it.effect("that does not answer is told after a while, and holds up nobody who comes later", () =>
     Effect.gen(function*() {
       const store = yield* KeyValueStore.KeyValueStore
@@ -607,6 +672,29 @@ describe("a key-value store", () => {
         yield* Prompts.release("a", { latest: "2" })
         assert.strictEqual(yield* served("a"), "two")
       }).pipe(Effect.provide(Layer.fresh(Prompts.layerKeyValueStore()).pipe(Layer.provide(hanging))))
+    }).pipe(Effect.provide(Layer.fresh(KeyValueStore.layerMemory))))
+
+  it.effect("may lose a version between the look that lists it and its reading", () =>
+    Effect.gen(function*() {
+      const store = yield* KeyValueStore.KeyValueStore
+      for (const version of ["1", "2"]) yield* store.set(`prompts/a/${version}`, "{ \"prompt\": \"text\" }")
+      const listing = Layer.succeed(KeyValueStore.KeyValueStore, {
+        ...store,
+        keys: Effect.succeed(["prompts/a/2", "prompts/a/3", "prompts/a/1"])
+      })
+      yield* Effect.gen(function*() {
+        assert.deepStrictEqual((yield* Prompts.list).map(({ versions }) => versions), [["1", "2"]])
+      }).pipe(Effect.provide(Layer.fresh(Prompts.layerKeyValueStore()).pipe(Layer.provide(listing))))
+    }).pipe(Effect.provide(Layer.fresh(KeyValueStore.layerMemory))))
+
+  it.effect("is refused where it has a name that no prompt can have", () =>
+    Effect.gen(function*() {
+      const store = yield* KeyValueStore.KeyValueStore
+      yield* store.set("prompts/a b/1", "{ \"prompt\": \"one\" }")
+      const layer = Layer.fresh(Prompts.layerKeyValueStore()).pipe(
+        Layer.provide(Layer.succeed(KeyValueStore.KeyValueStore, store))
+      )
+      assert.match((yield* refusal(layer)).message, /^KeyValueStore a b, prompt "a b": The name of a prompt is of/)
     }).pipe(Effect.provide(Layer.fresh(KeyValueStore.layerMemory))))
 
   it.effect("is asked for each version once", () =>

@@ -61,13 +61,46 @@ describe("what is sent of a schema", () => {
       ahead: Schema.String.check(Schema.isPattern(/^(?=a)\w+$/u)),
       letters: Schema.String.check(Schema.isPattern(/^\p{L}+$/u)),
       long: Schema.String.check(Schema.isPattern(/^a{1,5000}$/u)),
+      listed: Schema.Array(Schema.String.check(Schema.isPattern(/^\bword$/u))),
+      either: Schema.NullOr(Schema.String.check(Schema.isPattern(/^(a)\1$/u))),
       plain: Schema.String.check(Schema.isPattern(/^[a-c]{2,3}(?:x|y)$/u))
     }))
-    const { plain, ...others } = jsonSchema["properties"] as Record<string, object>
+    const { either, listed, plain, ...others } = jsonSchema["properties"] as Record<string, object>
+    for (const whole of [either, listed]) assert.notMatch(JSON.stringify(whole), /"pattern"/)
     assert.propertyVal(plain, "pattern", "^[a-c]{2,3}(?:x|y)$")
     for (const [name, property] of Object.entries(others)) {
       assert.notProperty(property, "pattern", name)
       assert.match((property as { readonly description: string }).description, /RegExp \^/)
+    }
+  })
+
+  it("has definitions of the definitions that it refers to, under names without an escape", () => {
+    const Word = Schema.String.check(Schema.isPattern(/^(?=a)b$/u)).annotate({ identifier: "acme/Word" })
+    const Other = Schema.Struct({ n: Schema.Int }).annotate({ identifier: "acme~Word" })
+    const Page = Schema.Struct({ words: Schema.Array(Word), other: Other }).annotate({ identifier: "acme/Page~1" })
+    const { jsonSchema } = made(Schema.Struct({ first: Page, last: Page, constructor: Other }))
+    assert.deepStrictEqual(complaints(jsonSchema), [])
+    const { $defs } = jsonSchema
+    assert.isAbove(Object.keys(Object($defs)).length, 2)
+    for (const name of Object.keys(Object($defs))) assert.match(name, /^[\w-]+$/)
+    assert.notMatch(JSON.stringify(jsonSchema), /"pattern"|~/)
+    const one = { words: [{ 0: "b" }], other: { n: 1 } }
+    assert.isFalse(accepts(jsonSchema, { first: one, last: one, constructor: { n: 1 } }))
+    const page = { words: ["b"], other: { n: 1 } }
+    assert.isTrue(accepts(jsonSchema, { first: page, last: page, constructor: { n: 1 } }))
+    assert.isFalse(accepts(jsonSchema, { first: page, last: page, constructor: { n: "1" } }))
+  })
+
+  it("has null for what may be absent, also of what is suspended", () => {
+    const Part = Schema.Struct({ of: Schema.optionalKey(Schema.Record(Schema.String, Schema.Int)) })
+    const { codec } = made(Schema.Struct({ part: Schema.suspend(() => Part) }))
+    for (
+      const [value, wire] of [[{ part: {} }, { part: { of: null } }], [{ part: { of: { x: 1 } } }, {
+        part: { of: [{ 0: "x", 1: 1 }] }
+      }]] as const
+    ) {
+      assert.deepStrictEqual(Schema.encodeSync(codec)(value), wire)
+      assert.deepStrictEqual(Schema.decodeSync(codec)(wire), value)
     }
   })
 

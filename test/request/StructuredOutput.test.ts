@@ -115,6 +115,73 @@ describe("an object of more unions than the API's format takes", () => {
       const native = yield* play([Answer.json({})], Claude.object(narrow, request))
       assert.property(bodies(native)[0].output_config, "format")
     }))
+
+  it.effect("is a call that a model is made to make where it is told not to think", () =>
+    Effect.gen(function*() {
+      const asked = { ...request, thinking: { type: "disabled" as const } }
+      const played = yield* play([use(wire)], Claude.object(wide, asked))
+      assert.deepStrictEqual(valueOf(played), {})
+      assert.deepStrictEqual(bodies(played)[0].tool_choice, {
+        type: "tool",
+        name: "answer",
+        disable_parallel_tool_use: true
+      })
+    }))
+})
+
+describe("an object of a request that has", () => {
+  it.effect("a format of its own is refused, of any model", () =>
+    Effect.gen(function*() {
+      const format = { type: "json_schema" as const, schema: { type: "object" } }
+      for (const asked of [request, old]) {
+        const output_config = { effort: "low" as const, format }
+        const played = yield* play([Answer.json(ada)], Claude.object(Person, { ...asked, output_config }))
+        const error = errorOf(played)
+        assert.deepInclude(error.reason, { _tag: "InvalidRequest", field: "output_config.format" })
+        assert.match(error.message, /output_config\.format is set beside a schema.*Remove it/)
+        assert.strictEqual(played.sent.length, 0)
+      }
+      const none = { ...request, output_config: { format: null } }
+      assert.deepStrictEqual(valueOf(yield* play([Answer.json(ada)], Claude.object(Person, none))), { name: "Ada" })
+    }))
+
+  const search = { type: "server_tool_use", id: "s1", name: "web_search", input: {} }
+  const found = { type: "web_search_tool_result", tool_use_id: "s1", content: [] }
+  // Such as may come.
+  const blocks = (...content: ReadonlyArray<object>) => Answer.content(content as ReadonlyArray<Answer.Block>)
+  const text = (text: string) => ({ type: "text", text })
+
+  it.effect("a tool of the server is what is said after that", () =>
+    Effect.gen(function*() {
+      const whole = JSON.stringify(ada)
+      const parts = [text(whole.slice(0, 9)), { type: "hologram" }, text(whole.slice(9))]
+      for (
+        const answer of [
+          blocks(text("I will look for her."), search, found, text(whole)),
+          blocks(text("I will look."), search, found, text("\n\n"), { type: "thinking", thinking: "Hm" }, ...parts),
+          blocks(...parts)
+        ]
+      ) {
+        const played = yield* play([answer], Claude.object(Person, request))
+        assert.deepStrictEqual(valueOf(played), { name: "Ada" })
+        assert.strictEqual(played.sent.length, 1)
+      }
+    }))
+
+  it.effect("a tool is what was said before its call, where that is whole", () =>
+    Effect.gen(function*() {
+      const asked = { ...request, tools: [{ name: "look", input_schema: { type: "object" as const } }] }
+      const answer = Answer.tool("look", {}, { text: JSON.stringify(ada) })
+      assert.deepStrictEqual(valueOf(yield* play([answer], Claude.object(Person, asked))), { name: "Ada" })
+    }))
+
+  it.effect("tools without a name of their own is not asked for again either, where one of them was called", () =>
+    Effect.gen(function*() {
+      const asked = { ...request, tools: [{ type: "computer_toolset_20260801" as const }] }
+      const played = yield* play([Answer.tool("left_click", {})], Claude.object(Person, asked))
+      assert.match(errorOf(played).message, /called the tool "left_click"/)
+      assert.strictEqual(played.sent.length, 1)
+    }))
 })
 
 describe("an answer that does not fit", () => {

@@ -53,6 +53,8 @@ export const complaints = (schema: unknown, root = nodeOf(schema), path = "#"): 
   if (json["type"] === "object" && json["additionalProperties"] !== false) complain("is open")
   if (json["format"] !== undefined && !formats.has(String(json["format"]))) complain(`format ${json["format"]}`)
   if (/\(\?[^:]|\\[bBkpP1-9]/.test(String(json["pattern"]))) complain(`pattern ${json["pattern"]}`)
+  // Nobody says how references are unescaped.
+  if (/[^\w/#$-]/.test(String(json["$ref"] ?? ""))) complain(`escaped ${json["$ref"]}`)
   if (json["$ref"] !== undefined && definitionOf(json, root) === undefined) complain(`dangling ${json["$ref"]}`)
   for (const [name, child] of entriesOf(json["properties"])) found.push(...complaints(child, root, `${path}.${name}`))
   for (const [name, child] of entriesOf(json["$defs"])) found.push(...complaints(child, root, `${path}$${name}`))
@@ -62,7 +64,7 @@ export const complaints = (schema: unknown, root = nodeOf(schema), path = "#"): 
 }
 
 const definitionOf = ({ $ref }: Node, root: Node): unknown =>
-  Reflect.get(nodeOf(root["$defs"]), String($ref).slice("#/$defs/".length).replaceAll("~1", "/").replaceAll("~0", "~"))
+  Reflect.get(nodeOf(root["$defs"]), String($ref).slice("#/$defs/".length))
 
 /** Whether a value is of a JSON Schema of that subset. */
 export const accepts = (schema: unknown, value: unknown, root = nodeOf(schema)): boolean => {

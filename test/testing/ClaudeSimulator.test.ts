@@ -446,6 +446,11 @@ describe("refusals", () => {
       ],
       ["an empty text", [said("user", text(""))], "text content blocks must be non-empty"],
       ["a text of blanks", [ask, said("assistant", text(" \n")), ask], "must contain non-whitespace text"],
+      [
+        "a message of a blank text, beside one of the same turn that can be read",
+        [ask, said("user", text(" ")), said("assistant", text("So."))],
+        "must contain non-whitespace text"
+      ],
       ["an empty message", [{ role: "user", content: "" }], "text content blocks must be non-empty"]
     ] as const
   ) {
@@ -479,6 +484,11 @@ describe("refusals", () => {
           ...call("c").content
         ),
         result("c"),
+        // What a tool was called for in the midst of ends in a later turn.
+        said("assistant", { ...search, id: "s4" }, ...call("d").content),
+        result("d"),
+        said("assistant", { ...found, tool_use_id: "s4" }, text("\n\n"), text("So.")),
+        ask,
         // It goes on where it was.
         said("assistant", { ...search, id: "s3" })
       ]

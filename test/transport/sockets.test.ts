@@ -562,6 +562,15 @@ describe("our client", () => {
       yield* Effect.promise(() => dispatcher.close())
     }))
 
+  it.live("no half of a character is sent, wherever a text was cut", () =>
+    Effect.gen(function*() {
+      const simulator = yield* simulate(Answer.text("Yes."))
+      const prompt = "\ud83d\ude02 cut: \ud83d, \ude02\ude02, and \\ud83d as it is written, \\\ud83d"
+      yield* Effect.provide(Claude.text({ ...request, prompt }), ours.layer(simulator.url))
+      const { entries } = yield* simulator.log
+      assert.deepInclude(entries[0]?.body, { messages: [{ role: "user", content: prompt.toWellFormed() }] })
+    }))
+
   it.live("a low port is like any other", () =>
     Effect.gen(function*() {
       assert.strictEqual((yield* failureOf(ours, "http://127.0.0.1:1")).reason._tag, "ConnectionFailed")

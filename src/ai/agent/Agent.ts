@@ -11,9 +11,11 @@ import * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
 import * as Arr from "effect/Array"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { AnyToolkit } from "../TracedToolkit.ts"
 import type * as AgentAnswer from "./AgentAnswer.ts"
@@ -23,10 +25,14 @@ import * as AgentSpan from "./AgentSpan.ts"
 import type * as AgentStep from "./AgentStep.ts"
 import * as AgentToolCall from "./AgentToolCall.ts"
 import type { Told } from "./AgentTools.ts"
-import * as AgentTranscript from "./AgentTranscript.ts"
+import type { Approval } from "./AgentTranscript.ts"
 
+export type { ToolChoice } from "./AgentAnswer.ts"
+export type { Limits } from "./AgentLimits.ts"
 export type * from "./AgentStep.ts"
+export type { ToolOptions, ToolsOptions } from "./AgentToolCall.ts"
 export { ToolFailure } from "./AgentToolFailure.ts"
+export { answer, type Approval, pending } from "./AgentTranscript.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -50,42 +56,31 @@ export interface Agent<out E = never, out R = never> {
    */
   readonly stream: (
     input: Prompt.RawInput,
-    options?: RunOptions
+    options?: StreamOptions
   ) => Stream.Stream<AgentStep.Step, AgentStep.AgentError | E, LanguageModel.LanguageModel | R>
 }
-
-/** The answer to a request for approval. @category models @since 0.2.0 */
-export type Approval = AgentTranscript.Approval
 
 // -----------------------------------------------------------------------------
 // options
 // -----------------------------------------------------------------------------
 
 /** @category options @since 0.2.0 */
-export type Limits = AgentLimits.Limits
-
-/** @category options @since 0.2.0 */
-export type ToolOptions = AgentToolCall.ToolOptions
-
-/** @category options @since 0.2.0 */
-export type ToolsOptions<Name extends string = string> = AgentToolCall.ToolsOptions<Name>
-
-/** @category options @since 0.2.0 */
 export interface Options<in out Tools extends Record<string, Tool.Any>, out E = never, out R = never, out RA = never> {
   /** On the span, and a label of its duration: the first hundred of a program, then `other`. */
   readonly name: string
+  /** One that is an effect is made for each run, in a scope that ends with the run. */
   readonly toolkit: Toolkit.WithHandler<Tools> | Effect.Effect<Toolkit.WithHandler<Tools>, E, R>
   /** The system message of each call. It is not in the transcript, so a transcript may go on with other instructions. */
   readonly instructions?: string | Prompt.SystemMessage | undefined
-  readonly limits?: Limits | undefined
-  readonly tools?: ToolsOptions<ToolName<NoInfer<Tools>>> | undefined
+  readonly limits?: AgentLimits.Limits | undefined
+  readonly tools?: AgentToolCall.ToolsOptions<ToolName<NoInfer<Tools>>> | undefined
   /**
    * Which tools the model may call or has to. One that it has to holds until a tool has answered, or the run would never
    * end; a function says it for each turn, as `({ turn }) => turn === 8 ? "none" : "auto"` has the eighth end in words.
    *
    * @default "auto"
    */
-  readonly toolChoice?: ToolChoice<ToolName<NoInfer<Tools>>> | undefined
+  readonly toolChoice?: AgentAnswer.ToolChoice<ToolName<NoInfer<Tools>>> | undefined
   /**
    * Answers for tools that need an approval, all of a turn at once; where it dies, they wait.
    *
@@ -94,17 +89,23 @@ export interface Options<in out Tools extends Record<string, Tool.Any>, out E = 
   readonly approve?: ((request: AgentStep.ApprovalRequest) => Effect.Effect<boolean | Approval, never, RA>) | undefined
 }
 
-/** Which tools may be called in a turn; the transcript is what the model is asked with. @category options @since 0.2.0 */
-export type ToolChoice<Name extends string = string> =
-  | LanguageModel.ToolChoice<Name>
-  | ((turn: { readonly turn: number; readonly transcript: Prompt.Prompt }) => LanguageModel.ToolChoice<Name>)
-
 type ToolName<Tools> = Extract<keyof Tools, string>
 
 /** @category options @since 0.2.0 */
 export interface RunOptions {
   /** In place of the agent's own, one by one. */
-  readonly limits?: Limits | undefined
+  readonly limits?: AgentLimits.Limits | undefined
+}
+
+/** @category options @since 0.2.0 */
+export interface StreamOptions extends RunOptions {
+  /**
+   * Whether text and thinking are told as they come. Without, each answer of the model is asked for whole, and one that
+   * breaks off begins again, as in `run`.
+   *
+   * @default true
+   */
+  readonly deltas?: boolean | undefined
 }
 
 /** What the tools of a toolkit need where they run. @category models @since 0.2.0 */
@@ -124,7 +125,7 @@ export type ToolServices<Tools extends Record<string, Tool.Any>> =
  */
 export const make = <Tools extends Record<string, Tool.Any>, E = never, R = never, RA = never>(
   options: Options<Tools, E, R, RA>
-): Agent<E, R | RA | ToolServices<Tools>> => {
+): Agent<E, Exclude<R, Scope.Scope> | RA | ToolServices<Tools>> => {
   // The agent needs what answering for an approval needs.
   const tools = AgentToolCall.check(options.tools, options.approve as AgentToolCall.Settings["approve"])
   AgentLimits.check(options.limits)
@@ -138,9 +139,13 @@ export const make = <Tools extends Record<string, Tool.Any>, E = never, R = neve
     return (told: Told) =>
       Effect.gen(function*() {
         const bill = new AgentLimits.Bill(limits, yield* AgentLimits.Current)
-        const whole = Effect.gen(function*() {
+        const clock = yield* Clock.Clock
+        const deadline = clock.currentTimeMillisUnsafe() + limits.time
+        const whole = Effect.scopedWith(Effect.fnUntraced(function*(scope) {
           const model = yield* LanguageModel.LanguageModel
-          const handled = Effect.isEffect(toolkit) ? yield* toolkit : toolkit
+          const handled = Effect.isEffect(toolkit)
+            ? yield* Effect.provideService(toolkit, Scope.Scope, scope)
+            : toolkit
           return yield* AgentRun.run({
             model,
             // Of its tools it knows names and schemas; their services are in what the agent needs.
@@ -148,23 +153,23 @@ export const make = <Tools extends Record<string, Tool.Any>, E = never, R = neve
             instructions: system,
             toolChoice: options.toolChoice as AgentAnswer.ToolChoice | undefined,
             tools,
-            time: limits.time,
+            deadline,
             bill,
             told
           }, input)
-        })
+        }))
         return yield* AgentSpan.within(name, bill, Effect.provideService(whole, AgentLimits.Current, bill))
       }) as Effect.Effect<
         AgentStep.Result,
         AgentStep.AgentError | E,
-        LanguageModel.LanguageModel | R | RA | ToolServices<Tools>
+        LanguageModel.LanguageModel | Exclude<R, Scope.Scope> | RA | ToolServices<Tools>
       >
   }
 
   return {
     name,
     run: (input, run) => start(input, run)(nobody),
-    stream: (input, run) => streamed(start(input, run))
+    stream: (input, run) => streamed(start(input, run), run?.deltas ?? true)
   }
 }
 
@@ -184,11 +189,14 @@ interface Delivery {
 }
 
 /** What is told, as it is taken. */
-const streamed = <E, R>(run: (told: Told) => Effect.Effect<unknown, E, R>): Stream.Stream<AgentStep.Step, E, R> => {
+const streamed = <E, R>(
+  run: (told: Told) => Effect.Effect<unknown, E, R>,
+  isLive: boolean
+): Stream.Stream<AgentStep.Step, E, R> => {
   const deliveries = Stream.callback<Delivery, E, R>((queue) =>
     Effect.andThen(
       run({
-        isLive: true,
+        isLive,
         emit: (steps) => Effect.suspend(() => Queue.offerAll(queue, steps().map((step) => ({ step })))),
         handOver: (step) =>
           Effect.suspend(() => {
@@ -211,22 +219,3 @@ const streamed = <E, R>(run: (told: Told) => Effect.Effect<unknown, E, R>): Stre
       })
     }))
 }
-
-// -----------------------------------------------------------------------------
-// transcripts
-// -----------------------------------------------------------------------------
-
-/**
- * A transcript with answers to what waits for an approval, by the ids of the calls; run it to go on. Whatever is said
- * next instead denies what was not answered.
- *
- * @category combinators
- * @since 0.2.0
- */
-export const answer: (
-  transcript: Prompt.Prompt,
-  approvals: Readonly<Record<string, boolean | Approval>>
-) => Prompt.Prompt = AgentTranscript.answer
-
-/** The calls of a transcript that wait for an approval. @category combinators @since 0.2.0 */
-export const pending: (transcript: Prompt.Prompt) => ReadonlyArray<AgentStep.ApprovalRequest> = AgentTranscript.pending

@@ -28,10 +28,10 @@ export interface Asking {
   readonly told: Told
 }
 
-/** @internal */
-export type ToolChoice =
-  | LanguageModel.ToolChoice<string>
-  | ((turn: { readonly turn: number; readonly transcript: Prompt.Prompt }) => LanguageModel.ToolChoice<string>)
+/** Which tools may be called in a turn; the transcript is what the model is asked with. @category options @since 0.2.0 */
+export type ToolChoice<Name extends string = string> =
+  | LanguageModel.ToolChoice<Name>
+  | ((turn: { readonly turn: number; readonly transcript: Prompt.Prompt }) => LanguageModel.ToolChoice<Name>)
 
 /** What the model said. @internal */
 export interface Said {
@@ -120,8 +120,7 @@ class Reader {
 
   read(part: Response.AnyPart): AgentStep.Step | undefined {
     const { turn } = this
-    // Parameters come whole with the call.
-    if (!part.type.startsWith("tool-params-")) this.parts.push(part)
+    this.parts.push(part)
     switch (part.type) {
       case "text":
         this.text += part.text

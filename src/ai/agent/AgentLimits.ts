@@ -8,6 +8,7 @@
 import type * as Response from "effect/ai/Response"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
+import * as Predicate from "effect/Predicate"
 import type { FinishInfo } from "../Options.ts"
 import type * as AgentStep from "./AgentStep.ts"
 
@@ -21,7 +22,7 @@ export interface Limits {
   readonly turns?: number | undefined
   /** Input and output tokens of all answers, cached ones and those of agents below included. @default no limit */
   readonly tokens?: number | undefined
-  /** In USD, by the cost that our models tell, of agents below too. @default no limit */
+  /** In USD, of agents below too; an answer whose cost nobody tells, as that of another's model, reaches it. @default no limit */
   readonly cost?: number | undefined
   /** From the start of the run, waiting for a slow consumer and a slow tool to let go included. @default no limit */
   readonly time?: Duration.Input | undefined
@@ -74,6 +75,9 @@ const refuse = (field: string, value: unknown, expected: string): never => {
 
 const nothing: AgentStep.Usage = { inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0 }
 
+/** A limit that is looked at between turns. @internal */
+export type Reached = Extract<AgentStep.Reason, "turn-limit" | "token-limit" | "cost-limit">
+
 /** What a run has come to, with the runs of agents below it. @internal */
 export class Bill {
   turns = 0
@@ -109,11 +113,11 @@ export class Bill {
   }
 
   /** The limit that leaves no room for another turn. */
-  reached(): AgentStep.Reason | undefined {
+  reached(): Reached | undefined {
     return this.spent() ?? (this.turns >= this.limits.turns ? "turn-limit" : undefined)
   }
 
-  private spent(): AgentStep.Reason | undefined {
+  private spent(): Reached | undefined {
     const { cost, tokens } = this.limits
     if (cost !== Infinity && (this.cost === undefined || this.cost >= cost)) return "cost-limit"
     if (this.usage.inputTokens + this.usage.outputTokens >= tokens) return "token-limit"
@@ -136,6 +140,5 @@ const usageOf = ({ inputTokens, outputTokens }: Response.Usage): AgentStep.Usage
 const costOf = ({ metadata }: Response.FinishPart): number | undefined => {
   // Other models have other metadata, or none.
   const cost = (metadata.anthropic as Partial<FinishInfo> | null | undefined)?.cost
-  const amount = typeof cost === "object" && cost !== null && "amount" in cost ? cost.amount : undefined
-  return typeof amount === "number" ? amount : undefined
+  return Predicate.hasProperty(cost, "amount") && Predicate.isNumber(cost.amount) ? cost.amount : undefined
 }

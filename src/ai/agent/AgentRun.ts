@@ -26,8 +26,8 @@ import * as AgentTranscript from "./AgentTranscript.ts"
 /** What a run is made of. @internal */
 export interface Setup extends AgentAnswer.Asking {
   readonly tools: Settings
-  /** In milliseconds. */
-  readonly time: number
+  /** When it has to be over, by the clock. */
+  readonly deadline: number
   readonly bill: AgentLimits.Bill
 }
 
@@ -40,27 +40,19 @@ export const run = Effect.fnUntraced(function*(
   setup: Setup,
   input: Prompt.RawInput
 ): Effect.fn.Return<AgentStep.Result, AgentStep.AgentError> {
-  const { bill, told, toolkit, tools } = setup
+  const { bill, deadline, told, toolkit, tools } = setup
   const clock = yield* Clock.Clock
-  const deadline = clock.currentTimeMillisUnsafe() + setup.time
-  const isLate = () => clock.currentTimeMillisUnsafe() >= deadline
 
   let transcript = Prompt.make(input)
   let pending: ReadonlyArray<AgentStep.ApprovalRequest> = []
   let reason: AgentStep.Reason | undefined
   let text = ""
-  const turn = (messages: ReadonlyArray<Prompt.Message>): AgentTools.Turn => ({
-    number: bill.turns,
-    transcript,
-    messages,
-    deadline,
-    told
-  })
+  const turn = (): AgentTools.Turn => ({ number: bill.turns, transcript, deadline, told })
   const settle = Effect.fnUntraced(function*(
     calls: ReadonlyArray<AgentTranscript.Call>,
     messages: ReadonlyArray<Prompt.Message>
   ) {
-    const settled = yield* AgentTools.settle(tools, toolkit, calls, turn(messages))
+    const settled = yield* AgentTools.settle(tools, toolkit, calls, messages, turn())
     transcript = settled.transcript
     pending = [...pending, ...settled.pending]
     if (settled.isLate) reason = "time-limit"
@@ -69,7 +61,7 @@ export const run = Effect.fnUntraced(function*(
   // What the transcript was left with.
   const { asked, lost } = AgentTranscript.open(transcript)
   if (lost.length > 0) {
-    transcript = yield* AgentTools.interrupted(lost, "It was cut off, and may have run.", turn(transcript.content))
+    transcript = yield* AgentTools.interrupted(lost, "It was cut off, and may have run.", turn())
   }
   const isAnswered = ({ approval }: AgentTranscript.Call) => approval !== undefined || tools.approve !== undefined
   const answered = asked.filter(isAnswered)
@@ -79,7 +71,7 @@ export const run = Effect.fnUntraced(function*(
 
   let isPaused = false
   while (reason === undefined) {
-    reason = isLate() ? "time-limit" : bill.reached()
+    reason = clock.currentTimeMillisUnsafe() >= deadline ? "time-limit" : bill.reached()
     if (reason !== undefined) break
     bill.turns++
     const asking = AgentAnswer.ask(setup, bill.turns, transcript).pipe(
@@ -89,7 +81,7 @@ export const run = Effect.fnUntraced(function*(
         return failed(error, transcript)
       })
     )
-    const said = yield* inTime(asking, deadline - clock.currentTimeMillisUnsafe())
+    const said = yield* AgentTools.inTime(asking, deadline)
     if (Option.isNone(said)) {
       bill.add(undefined)
       reason = "time-limit"
@@ -105,12 +97,13 @@ export const run = Effect.fnUntraced(function*(
 
     reason = endOf(finishReason)
     if (calls.length > 0) {
-      reason ??= isLate() ? "time-limit" : bill.reached()
-      if (reason === undefined) {
+      const stop = reason ?? bill.reached()
+      if (stop === undefined) {
         yield* settle(calls, before)
         if (pending.length > 0) reason ??= "approval"
       } else {
-        transcript = yield* AgentTools.interrupted(calls, `It was not run: ${whys[reason]}.`, turn(before))
+        reason = stop
+        transcript = yield* AgentTools.interrupted(calls, `It was not run: ${whys[stop]}.`, turn())
       }
     } else if (!isPaused) reason ??= "done"
     yield* told.emit(() => [{ _tag: "TurnFinished", turn: bill.turns, finishReason, ...spent, transcript }])
@@ -123,7 +116,7 @@ export const run = Effect.fnUntraced(function*(
 })
 
 /** How a turn ends a run, whatever it asked for. */
-const endOf = (reason: Response.FinishReason): AgentStep.Reason | undefined => {
+const endOf = (reason: Response.FinishReason): "refused" | "cut" | undefined => {
   switch (reason) {
     case "stop":
     case "tool-calls":
@@ -137,19 +130,13 @@ const endOf = (reason: Response.FinishReason): AgentStep.Reason | undefined => {
   }
 }
 
-const whys: Readonly<Record<AgentStep.Reason, string>> = {
-  done: "the agent was done",
-  approval: "another call waits for an approval",
+const whys: Readonly<Record<NonNullable<ReturnType<typeof endOf>> | AgentLimits.Reached, string>> = {
   "turn-limit": "the agent has had all its turns",
   "token-limit": "the agent has had all its tokens",
   "cost-limit": "the agent has spent all that it may",
-  "time-limit": "the agent has had all its time",
   refused: "the answer was refused",
   cut: "the answer was cut"
 }
-
-const inTime = <A, E, R>(self: Effect.Effect<A, E, R>, millis: number): Effect.Effect<Option.Option<A>, E, R> =>
-  millis === Infinity ? Effect.asSome(self) : Effect.timeoutOption(self, Math.max(0, millis))
 
 /** The failure of a call, and what was said before it, which nobody shall read in a log. */
 const failed = ({ method, module, reason }: AiError.AiError, transcript: Prompt.Prompt): AgentStep.AgentError =>

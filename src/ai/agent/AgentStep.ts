@@ -69,7 +69,8 @@ export interface ServerToolFinished {
 
 /**
  * The model has called tools, or calls of an earlier run were approved (in turn 0). None of them runs before the step
- * after this one is asked for: who has kept the transcript by then never runs a tool twice.
+ * after this one is asked for: who has kept the transcript by then never runs a tool twice. What reads ahead of them, as
+ * `Stream.buffer`, asks for it as well: keep it before that.
  *
  * @category models
  * @since 0.2.0
@@ -200,8 +201,8 @@ export interface Result {
 }
 
 /**
- * The model's failure, with all that was said before it: run the transcript to try again from there. It stays in this
- * process, as `claudeError` does.
+ * The model's failure, with all that was said before it: run the transcript to try again from there. It is in no log and
+ * no JSON of the error, and does not go with it to another process: who wants it there stores or sends it by itself.
  *
  * @category errors
  * @since 0.2.0

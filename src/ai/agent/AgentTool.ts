@@ -3,7 +3,8 @@
  *
  * It is a tool like others: `toolkit` goes where toolkits go, `layer` is its handler. Each call is a run of its own; its
  * result is the answer's text, and a run that did not come to one is a failure that says why. Interrupting the call, as
- * a client of MCP does when it cancels, interrupts the run. The surprise: the agent keeps the model, the tools and the
+ * a client of MCP does when it cancels, interrupts the run. It tells on the way which tools it starts, as `ToolProgress`
+ * or to a client of MCP that asks for progress. The surprise: the agent keeps the model, the tools and the
  * MCP server that `layer` was given, whatever its caller has; what it costs counts in its caller's limits too.
  */
 import * as AiError from "effect/ai/AiError"
@@ -115,7 +116,8 @@ export const make: {
     return Effect.fnUntraced(function*(params: unknown, { preliminary }: Toolkit.HandlerContext<typeof tool>) {
       const progress = yield* McpProgress
       const tell = (doing: string) => Effect.andThen(preliminary(doing), progress(doing))
-      const finished = yield* agent.stream(promptOf(params)).pipe(
+      // Nobody reads the answers as they come, so one that breaks off may begin again.
+      const finished = yield* agent.stream(promptOf(params), { deltas: false }).pipe(
         Stream.runFoldEffect(
           (): Agent.Finished | undefined => undefined,
           (finished, step) =>
@@ -146,9 +148,14 @@ export const make: {
 const ownOf = <R>(services: Context.Context<R>): Context.Context<R> =>
   Context.makeUnsafe(
     new Map([...services.mapUnsafe].filter(([key, value]) =>
-      key === LanguageModel.LanguageModel.key || key === MCP_CLIENT || Predicate.hasProperty(value, "handler")
+      key === LanguageModel.LanguageModel.key || key === MCP_CLIENT || isHandler(value)
     ))
   )
+
+/** That of a tool, whose key is its maker's to choose; another service may have a `handler` as well. */
+const isHandler = (value: unknown): boolean =>
+  Predicate.hasProperty(value, "handler") && typeof value.handler === "function" &&
+  Predicate.hasProperty(value, "context") && Context.isContext(value.context)
 
 // -----------------------------------------------------------------------------
 // MCP

@@ -4,7 +4,7 @@
  * It never fails, whatever its tool does. The surprise: a tool that is out of time is interrupted and waited for, so one
  * that cannot be interrupted holds the run until it lets go.
  */
-import type * as Prompt from "effect/ai/Prompt"
+import * as Prompt from "effect/ai/Prompt"
 import * as Toolkit from "effect/ai/Toolkit"
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -182,7 +182,7 @@ const unreadable = (
   { modelOutput, result }: Pick<Ended, "result" | "modelOutput">,
   limit: number
 ): Pick<Ended, "outcome" | "result" | "modelOutput"> | undefined => {
-  const length = lengthOf(modelOutput ?? result)
+  const length = modelOutput === undefined ? lengthOf(result) : Prompt.toolModelOutputToText(modelOutput).length
   if (length <= limit) return undefined
   return {
     outcome: "failed",
@@ -191,21 +191,21 @@ const unreadable = (
   }
 }
 
-/** As the model reads it, images and documents aside, which have limits of their own. `NaN` where it is no JSON. */
-const lengthOf = (answer: unknown): number => {
-  if (typeof answer === "string") return answer.length
+/** As the model reads it, the bytes of blocks aside, which have limits of their own. `NaN` where it is no JSON. */
+const lengthOf = (result: unknown): number => {
+  if (typeof result === "string") return result.length
+  const isContent = Array.isArray(result) && result.every((block) => Predicate.hasProperty(block, "type"))
   try {
-    const text = JSON.stringify(answer, (_key, value) => isBytes(value) ? undefined : value)
     // Of a function, say, the model is told nothing.
-    return text === undefined ? 0 : text.length
+    return JSON.stringify(isContent ? result.filter((block) => !hasBytes(block)) : result)?.length ?? 0
   } catch {
     return Number.NaN
   }
 }
 
-const isBytes = (value: unknown): boolean =>
-  value instanceof Uint8Array || Predicate.hasProperty(value, "type") && value.type === "base64" ||
-  Predicate.hasProperty(value, "type") && value.type === "file"
+const hasBytes = (block: unknown): boolean =>
+  Predicate.hasProperty(block, "source") && Predicate.hasProperty(block.source, "type") &&
+  block.source.type === "base64"
 
 /** How many results a tool may have on the way that nobody has looked at. */
 const PROGRESS = 16

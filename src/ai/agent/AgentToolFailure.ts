@@ -6,9 +6,7 @@
  */
 import * as AiError from "effect/ai/AiError"
 import type * as Tool from "effect/ai/Tool"
-import * as Toolkit from "effect/ai/Toolkit"
 import * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -79,21 +77,15 @@ const failed = (reason: string): Told => ({ type: "execution-failed", reason })
 // -----------------------------------------------------------------------------
 
 /** Of a tool that returns its failures. @internal */
-export const ofResult = (tool: Tool.Any, { encodedResult, failureOrigin, result }: HandlerResult): ToolFailure =>
+export const ofResult = (tool: Tool.Any, { encodedResult, result }: HandlerResult): ToolFailure =>
   AiError.isAiError(result)
     ? ofAiError(tool, result)
-    : new ToolFailure({
-      tool: tool.name,
-      kind: failureOrigin === "result" ? "defect" : "failed",
-      error: result,
-      result: encodedResult
-    })
+    : new ToolFailure({ tool: tool.name, kind: "failed", error: result, result: encodedResult })
 
 /** Of a tool that fails with them, or that nobody expected to. @internal */
 export const ofCause = (tool: Tool.Any, cause: Cause.Cause<unknown>): Effect.Effect<ToolFailure> => {
   const error = Cause.squash(cause)
-  const isExpected = !cause.reasons.some(Cause.isDieReason) && cause.reasons.some(Cause.isFailReason)
-  if (!isExpected) {
+  if (!cause.reasons.some(Cause.isFailReason)) {
     return Effect.succeed(defect(tool, error, Cause.hasInterruptsOnly(cause) ? "It was interrupted." : undefined))
   }
   if (error instanceof ToolTimedOut) {
@@ -101,15 +93,13 @@ export const ofCause = (tool: Tool.Any, cause: Cause.Cause<unknown>): Effect.Eff
     return Effect.succeed(new ToolFailure({ tool: tool.name, kind: "timed-out", error, result }))
   }
   if (AiError.isAiError(error)) return Effect.succeed(ofAiError(tool, error))
-  if (Context.get(Cause.annotations(cause), Toolkit.FailureOrigin) !== "handler") {
-    return Effect.succeed(defect(tool, error))
-  }
   // What it needs to encode them, it needs to run.
   const encode = Schema.encodeUnknownEffect(tool.failureSchema as Schema.Encoder<unknown>)
-  return Effect.match(encode(error), {
-    onFailure: () => defect(tool, error),
-    onSuccess: (result) => new ToolFailure({ tool: tool.name, kind: "failed", error, result })
-  })
+  return encode(error).pipe(
+    Effect.map((result) => new ToolFailure({ tool: tool.name, kind: "failed", error, result })),
+    Effect.orElseSucceed(() => defect(tool, error)),
+    Effect.catchDefect(() => Effect.succeed(defect(tool, error)))
+  )
 }
 
 const ofAiError = (tool: Tool.Any, error: AiError.AiError): ToolFailure => {

@@ -9,6 +9,7 @@ import * as Prompt from "effect/ai/Prompt"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import type { AnyToolkit } from "../TracedToolkit.ts"
@@ -38,8 +39,6 @@ export interface Turn {
   readonly number: number
   /** All up to here; the calls of the turn are open in it. */
   readonly transcript: Prompt.Prompt
-  /** What was said before it, for who decides whether a call needs an approval. */
-  readonly messages: ReadonlyArray<Prompt.Message>
   /** When the run has to be over, by the clock. */
   readonly deadline: number
   readonly told: Told
@@ -70,11 +69,17 @@ export const interrupted = Effect.fnUntraced(function*(
   return outcomes.transcript
 })
 
-/** Runs the calls of a turn, as far as they may be and there is time. @internal */
+/**
+ * Runs the calls of a turn, as far as they may be and there is time; what was said before it is for who decides whether
+ * one needs an approval.
+ *
+ * @internal
+ */
 export const settle = Effect.fnUntraced(function*(
   settings: Settings,
   toolkit: AnyToolkit,
   calls: ReadonlyArray<AgentTranscript.Call>,
+  messages: ReadonlyArray<Prompt.Message>,
   turn: Turn
 ): Effect.fn.Return<Settled> {
   const clock = yield* Clock.Clock
@@ -83,7 +88,7 @@ export const settle = Effect.fnUntraced(function*(
   const begun = new Set<string>()
 
   const one = Effect.fnUntraced(function*(call: AgentTranscript.Call) {
-    const approval = call.approval ?? (yield* approvalFor(settings, toolkit, call, turn.messages))
+    const approval = call.approval ?? (yield* approvalFor(settings, toolkit, call, messages))
     if (approval === undefined) return yield* outcomes.wait(call)
     if (!approval.approved) return yield* outcomes.end(call, notRun("denied", ToolFailure.denied(approval.reason)))
     yield* semaphore.withPermit(Effect.gen(function*() {
@@ -105,13 +110,20 @@ export const settle = Effect.fnUntraced(function*(
     })),
     Effect.forEach(calls, one, { concurrency: "unbounded", discard: true })
   )
-  const isLate = turn.deadline === Infinity
-    ? (yield* all, false)
-    : (yield* Effect.timeoutOption(all, Math.max(0, turn.deadline - clock.currentTimeMillisUnsafe())))._tag === "None"
+  const isLate = Option.isNone(yield* inTime(all, turn.deadline))
 
   for (const call of calls) yield* outcomes.close(call, notRun("interrupted", outOfTime(begun.has(call.toolCallId))))
   return { transcript: outcomes.transcript, pending: outcomes.pending, isLate }
 })
+
+/** What comes of it before then. @internal */
+export const inTime = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  deadline: number
+): Effect.Effect<Option.Option<A>, E, R> =>
+  deadline === Infinity
+    ? Effect.asSome(self)
+    : Clock.clockWith((clock) => Effect.timeoutOption(self, deadline - clock.currentTimeMillisUnsafe()))
 
 const outOfTime = (wasBegun: boolean) =>
   ToolFailure.interrupted(

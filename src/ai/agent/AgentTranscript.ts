@@ -84,7 +84,7 @@ export const open = ({ content }: Prompt.Prompt): Opened => {
 }
 
 /** The calls of a transcript that wait for an approval. @category combinators @since 0.2.0 */
-export const pending = (transcript: Prompt.Prompt): ReadonlyArray<AgentStep.ToolCall> =>
+export const pending = (transcript: Prompt.Prompt): ReadonlyArray<AgentStep.ApprovalRequest> =>
   open(transcript).asked.filter(({ approval }) => approval === undefined).map(withoutApproval)
 
 /** @internal */
@@ -104,7 +104,9 @@ export const withoutApproval = ({ name, params, toolCallId }: Call): AgentStep.T
 // -----------------------------------------------------------------------------
 
 /**
- * A transcript with answers to what waits for an approval, by the ids of the calls; run it to go on.
+ * A transcript with answers to what waits for an approval, by the ids of the calls; run it to go on. Whatever is said
+ * next instead denies what was not answered. What a transcript says was approved is run: one that was with a client is
+ * to be checked, or better kept here.
  *
  * @category combinators
  * @since 0.2.0

@@ -8,6 +8,7 @@
 import type * as McpSchema from "effect/ai/McpSchema"
 import type * as JsonSchema from "effect/JsonSchema"
 import * as Predicate from "effect/Predicate"
+import * as McpSchemas from "./McpSchemas.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -30,7 +31,7 @@ export const toolNames = (names: ReadonlyArray<string>): ReadonlyArray<string> =
 
 /** @internal */
 export const input = (root: McpSchema.Tool["inputSchema"]): Input => {
-  const schema = folded(root)
+  const schema = folded(McpSchemas.valid(root))
   const properties = objectOf(schema.properties)
   const keys = Object.keys(properties)
   const fitting = fitted(keys, /[^a-zA-Z0-9_.-]/g, 64)
@@ -54,11 +55,15 @@ export const input = (root: McpSchema.Tool["inputSchema"]): Input => {
 const fitted = (names: ReadonlyArray<string>, others: RegExp, length: number): ReadonlyArray<string> => {
   const clean = (name: string) => name.replaceAll(others, "_").slice(0, length) || "_"
   const taken = new Set(names.filter((name) => clean(name) === name))
+  // Of thousands that are alike, each goes on from the last.
+  const next = new Map<string, number>()
   return names.map((name) => {
     const wanted = clean(name)
     if (wanted === name) return name
     let free = wanted
-    for (let n = 2; taken.has(free); n++) free = `${wanted.slice(0, length - `_${n}`.length)}_${n}`
+    let n = next.get(wanted) ?? 2
+    for (; taken.has(free); n++) free = `${wanted.slice(0, length - `_${n}`.length)}_${n}`
+    next.set(wanted, n)
     taken.add(free)
     return free
   })
@@ -72,13 +77,12 @@ const fitted = (names: ReadonlyArray<string>, others: RegExp, length: number): R
 const folded = (root: JsonSchema.JsonSchema): JsonSchema.JsonSchema => {
   const { allOf, anyOf, oneOf, ...rest } = root
   if (allOf === undefined && anyOf === undefined && oneOf === undefined) return root
-  const found = new Map<string, Array<unknown>>()
+  const found = new Map<string, Map<string, unknown>>()
   const required = new Set(arrayOf(rest.required))
   const add = (schema: JsonSchema.JsonSchema, isAlways: boolean) => {
     for (const [key, property] of Object.entries(objectOf(schema.properties))) {
-      const known = found.get(key) ?? []
-      if (known.every((other) => JSON.stringify(other) !== JSON.stringify(property))) known.push(property)
-      found.set(key, known)
+      const known = found.get(key) ?? new Map<string, unknown>()
+      found.set(key, known.set(JSON.stringify(property), property))
     }
     if (isAlways) arrayOf(schema.required).forEach((key) => required.add(key))
   }
@@ -89,7 +93,10 @@ const folded = (root: JsonSchema.JsonSchema): JsonSchema.JsonSchema => {
     ...rest,
     // Below the root the API takes alternatives.
     properties: Object.fromEntries(
-      [...found].map(([key, all]) => [key, all.length === 1 ? all[0] : { anyOf: all }])
+      [...found].map(([key, known]) => {
+        const all = [...known.values()]
+        return [key, all.length === 1 ? all[0] : { anyOf: all }]
+      })
     ),
     ...(required.size === 0 ? undefined : { required: [...required] })
   }

@@ -12,14 +12,17 @@ import type { McpClientError } from "effect/ai/McpClientError"
 import type * as McpSchema from "effect/ai/McpSchema"
 import * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"
+import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as SchemaAST from "effect/SchemaAST"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import type * as Scope from "effect/Scope"
 import * as McpInputs from "./McpInputs.ts"
 import * as McpResults from "./McpResults.ts"
 
@@ -69,16 +72,44 @@ export interface Options {
 // -----------------------------------------------------------------------------
 
 /**
- * The tools of a server, by a client or by what makes or finds one: `McpTools.toolkit(McpClient.McpClient)`. An agent
- * takes it as it is; for a call of `LanguageModel`, whose toolkits cannot fail, it is made beforehand.
+ * The tools of a server, by its layer, by a client, or by what finds one. An agent takes it as it is; for a call of
+ * `LanguageModel`, whose toolkits cannot fail, it is made beforehand.
+ *
+ * With a layer, as `McpTools.toolkit(McpClient.layerHttp({ … }))`, each run of an agent has a connection of its own that
+ * ends with it: a server that was down or has forgotten a session is there again for the next one. A client that many
+ * runs share, as by `McpTools.toolkit(McpClient.McpClient)`, is over for all of them when its connection is.
  *
  * @category constructors
  * @since 0.2.0
  */
-export const toolkit = <E = never, R = never>(
-  client: McpClient.McpClient | Effect.Effect<McpClient.McpClient, E, R>,
-  options?: Options
-): Effect.Effect<McpToolkit, McpClientError | E, R> => make(client, check(options))
+export const toolkit: {
+  <E, R>(
+    client: Layer.Layer<McpClient.McpClient, E, R>,
+    options?: Options
+  ): Effect.Effect<McpToolkit, McpClientError | E, R | Scope.Scope>
+  <E = never, R = never>(
+    client: McpClient.McpClient | Effect.Effect<McpClient.McpClient, E, R>,
+    options?: Options
+  ): Effect.Effect<McpToolkit, McpClientError | E, R>
+} = (client: Client, options?: Options) =>
+  // The overloads know what a client needs, and what it fails with.
+  make(client, check(options)) as Effect.Effect<McpToolkit, never, never>
+
+type Client =
+  | McpClient.McpClient
+  | Effect.Effect<McpClient.McpClient, unknown, unknown>
+  | Layer.Layer<McpClient.McpClient, unknown, unknown>
+
+/** Connects anew by a layer, whatever else is connected by it. */
+const connect = (client: Client): Effect.Effect<McpClient.McpClient, unknown, unknown> =>
+  "callTool" in client
+    ? Effect.succeed(client)
+    : Effect.isEffect(client)
+    ? client
+    : Effect.map(Layer.build(Layer.fresh(client)), Context.get(Current))
+
+// By its key: to import it loads all of MCP, which its layer's owner has.
+const Current = Context.Service<McpClient.McpClient>("effect/ai/McpClient")
 
 const check = ({ maxCharacters = 100_000, prefix = "", timeout: input = "1 minute", ...rest }: Options = {}) => {
   const timeout = Option.getOrUndefined(Duration.fromInput(input))
@@ -91,11 +122,11 @@ const check = ({ maxCharacters = 100_000, prefix = "", timeout: input = "1 minut
   return { maxCharacters, prefix, timeout, ...rest }
 }
 
-const make = Effect.fnUntraced(function*<E, R>(
-  client: McpClient.McpClient | Effect.Effect<McpClient.McpClient, E, R>,
+const make = Effect.fnUntraced(function*(
+  client: Client,
   { filter, maxCharacters, needsApproval, prefix, timeout }: ReturnType<typeof check>
-): Effect.fn.Return<McpToolkit, McpClientError | E, R> {
-  const connected = Effect.isEffect(client) ? yield* client : client
+): Effect.fn.Return<McpToolkit, unknown, unknown> {
+  const connected = yield* connect(client)
   const listed = yield* connected.listTools()
   const descriptors = filter === undefined ? listed : listed.filter(filter)
   const names = McpInputs.toolNames(descriptors.map(({ name }) => prefix + name))
