@@ -11,9 +11,8 @@ import { Tool, Toolkit } from "effect/ai"
 import { styleText } from "node:util"
 import * as Api from "./support/api.ts"
 
-const Article = Schema.Struct({ article: Schema.String })
-
 // #region agent
+const Article = Schema.Struct({ article: Schema.String })
 const Shop = Toolkit.make(
   Tool.make("Stock", { description: "How many are on the shelf.", parameters: Article, success: Schema.Int }),
   Tool.make("Forecast", { description: "Tomorrow's weather.", success: Schema.String, failure: Schema.String }),

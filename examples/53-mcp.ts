@@ -15,10 +15,10 @@ import { fileURLToPath } from "node:url"
 import { styleText } from "node:util"
 import * as Api from "./support/api.ts"
 
-const me = { name: "weather", version: "1.0.0" } as const
 const path = fileURLToPath(import.meta.resolve("@modelcontextprotocol/server-everything/dist/index.js"))
 
 // #region mcp
+const me = { name: "weather", version: "1.0.0" }
 // The tools of a server, asked for at each run; names, schemas and results are made to fit what Claude takes.
 const forecaster = Agent.make({
   name: "forecaster",

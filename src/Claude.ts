@@ -614,18 +614,19 @@ export const usage: Stream.Stream<UsageRow, ClaudeError.ClaudeError, Claude> = S
  * @category combinators
  * @since 0.1.0
  */
-export const withPolicy =
-  (policy: Policy) =>
-  <T extends Effect.Effect<unknown, unknown, unknown> | Stream.Stream<unknown, unknown, unknown>>(self: T): T => {
-    const kept = new WeakMap<Policy, Policy>()
-    // One object for each that lies outside, so that it is checked once and not with each call.
-    const merge = (outer: Policy): Policy => {
-      let merged = kept.get(outer)
-      if (merged === undefined) kept.set(outer, merged = Settings.mergePolicy(outer, policy))
-      return merged
-    }
+export const withPolicy = (
+  policy: Policy
+): <T extends Effect.Effect<unknown, unknown, unknown> | Stream.Stream<unknown, unknown, unknown>>(self: T) => T => {
+  const kept = new WeakMap<Policy, Policy>()
+  // One object for each that lies outside, so that it is checked once and not with each call.
+  const merge = (outer: Policy): Policy => {
+    let merged = kept.get(outer)
+    if (merged === undefined) kept.set(outer, merged = Settings.mergePolicy(outer, policy))
+    return merged
+  }
+  return <T extends Effect.Effect<unknown, unknown, unknown> | Stream.Stream<unknown, unknown, unknown>>(self: T): T =>
     // Neither changes what T succeeds with, fails with or needs: a reference is always there.
-    return (Stream.isStream(self)
+    (Stream.isStream(self)
       ? Stream.updateService(self, CurrentPolicy, merge)
       : Effect.updateService(self, CurrentPolicy, merge)) as T
-  }
+}

@@ -760,8 +760,8 @@ describe("the public surface", () => {
   it("of effect-claude/testing is what is listed here", async () => {
     expect(await names(import("effect-claude/testing"))).toMatchInlineSnapshot(`
       [
-        "Answer close content delay drip error errorEvent events garbage hello json message pings raw reset stall text thinking tool truncate",
-        "ClaudeSimulator ClaudeSimulator layer make",
+        "Answer close content delay drip error errorEvent events garbage hello json message object pings raw reset stall text thinking tool truncate",
+        "ClaudeSimulator ClaudeSimulator layer layerClaude make",
         "ScriptedTransport ScriptedTransport layer make",
       ]
     `)

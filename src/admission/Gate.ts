@@ -114,14 +114,6 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
   /** The fiber that sleeps until somebody's time comes. */
   let sleeper: Fiber.Fiber<void> | undefined
   let closed = false
-  yield* Effect.addFinalizer(() =>
-    Effect.sync(() => {
-      closed = true
-      sleeper?.interruptUnsafe()
-      leasing?.stop()
-      turns.close()
-    })
-  )
 
   /** How many of those in flight have begun to answer: long streams, which may stay for minutes. */
   let answering = 0
@@ -171,6 +163,15 @@ export const make = Effect.fnUntraced(function*(options: GateOptions): Effect.fn
   const leasing = shared === undefined || !(rates instanceof SharedRates)
     ? undefined
     : new Leasing({ ...shared, rates, turns, now, fork, onLeased: () => pump() })
+  // Runs at once where the client was closed before anybody asked for this model.
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      closed = true
+      sleeper?.interruptUnsafe()
+      leasing?.stop()
+      turns.close()
+    })
+  )
 
   const serving = new Serving<Turn>()
   /** The level that was told. */

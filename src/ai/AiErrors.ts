@@ -113,13 +113,16 @@ const reasonOf = (error: ClaudeError.ClaudeError, now: number): AiError.AiErrorR
     case "PermissionDenied":
       return new AiError.AuthenticationError({ kind: "InsufficientPermissions", description, metadata })
     case "SpendLimit":
-    case "BudgetExceeded":
-      return new AiError.QuotaExhaustedError({
+    case "BudgetExceeded": {
+      const reason = new AiError.QuotaExhaustedError({
         metadata,
         ...(error.retryAfter === undefined
           ? undefined
           : { resetAt: DateTime.makeUnsafe(now + Duration.toMillis(error.retryAfter)) })
       })
+      // Its own words send the reader to the account's billing, also where a budget of the program is spent.
+      return Object.defineProperty(reason, "message", { value: description })
+    }
     case "InvalidRequest":
       return new AiError.InvalidRequestError({ description, metadata, ...parameter(error.reason.field) })
     case "Misconfigured":

@@ -23,6 +23,7 @@ import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import * as Claude from "../Claude.ts"
 import * as ClaudeError from "../ClaudeError.ts"
+import * as Model from "../request/Model.ts"
 import * as AiErrors from "./AiErrors.ts"
 import * as Demand from "./Demand.ts"
 import * as Finish from "./Finish.ts"
@@ -32,7 +33,6 @@ import * as ResponseParts from "./ResponseParts.ts"
 import { StreamParts } from "./StreamParts.ts"
 import * as ToolDefinitions from "./tools/ToolDefinitions.ts"
 import * as TracedModel from "./TracedModel.ts"
-import * as Turns from "./Turns.ts"
 
 // -----------------------------------------------------------------------------
 // options
@@ -89,7 +89,7 @@ export const make = Effect.fnUntraced(function*(
 
   const self = yield* LanguageModel.make({
     codecTransformer: ToolDefinitions.answerCodec,
-    supportsSystemMessagesInHistory: Effect.map(config, ({ model }) => Turns.takesSystem(model)),
+    supportsSystemMessagesInHistory: Effect.map(config, ({ model }) => Model.takesSystem(model)),
     generateText: Effect.fnUntraced(function*(options) {
       const method = options.responseFormat.type === "json" ? "generateObject" : "generateText"
       const { read, request, withPolicy } = yield* prepareWith(options, method)

@@ -12,6 +12,7 @@ import type {
 import * as AiError from "effect/ai/AiError"
 import type * as Prompt from "effect/ai/Prompt"
 import * as Base64 from "effect/encoding/Base64"
+import * as MediaType from "../files/MediaType.ts"
 
 /** What a file is sent as. @internal */
 export type FileBlock = BetaImageBlockParam | BetaRequestDocumentBlock | BetaContainerUploadBlockParam
@@ -107,20 +108,11 @@ const percentDecoded = (text: string): Uint8Array => {
 
 const PERCENT = 0x25
 
-type ImageType = "image/jpeg" | "image/png" | "image/gif" | "image/webp"
-
-/** What the first bytes of an image are in base64. */
-const magic: ReadonlyArray<readonly [string, ImageType]> = [
-  ["/9j/", "image/jpeg"],
-  ["iVBOR", "image/png"],
-  ["R0lGOD", "image/gif"],
-  ["UklGR", "image/webp"]
-]
-
 const imageSource = (part: Prompt.FilePart, mediaType: string) => {
   const data = base64Of(part.data)
-  const known = magic.find(([, type]) => type === (mediaType === "image/jpg" ? "image/jpeg" : mediaType))
-  const media_type = (known ?? magic.find(([start]) => data.startsWith(start)))?.[1]
+  const given = mediaType === "image/jpg" ? "image/jpeg" : mediaType
+  const media_type = MediaType.imageTypes.find((type) => type === given) ??
+    MediaType.imageTypeOf(Buffer.from(data.slice(0, 32), "base64"))
   if (media_type === undefined) throw unsupported(part)
   return { type: "base64", media_type, data } as const
 }

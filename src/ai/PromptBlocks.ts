@@ -10,6 +10,7 @@
 import type { BetaMessageParam, BetaTextBlockParam } from "@anthropic-ai/sdk/resources/beta/messages/messages"
 import * as Prompt from "effect/ai/Prompt"
 import type * as Tool from "effect/ai/Tool"
+import * as Model from "../request/Model.ts"
 import * as Breakpoints from "./Breakpoints.ts"
 import * as FileBlocks from "./FileBlocks.ts"
 import type { Caller } from "./Options.ts"
@@ -52,7 +53,7 @@ export const fromPrompt = (prompt: Prompt.Prompt, names: Names, model: string): 
         turns.answer(message, names)
     }
   }
-  return turns.conversation(Turns.takesSystem(model))
+  return turns.conversation(Model.takesSystem(model))
 }
 
 /**

@@ -18,7 +18,6 @@ import * as Breakpoints from "./Breakpoints.ts"
 import * as PromptBlocks from "./PromptBlocks.ts"
 import type * as ResponseParts from "./ResponseParts.ts"
 import * as ToolDefinitions from "./tools/ToolDefinitions.ts"
-import * as Turns from "./Turns.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -82,9 +81,9 @@ export const prepare = (
     structuredOutputs = Model.hasStructuredOutput(config.model),
     ...params
   } = config
-  const thinks = params.thinking !== undefined && params.thinking.type !== "disabled"
-  const definitionsFor = (structuredOutputs: boolean) =>
-    ToolDefinitions.make(options, { disableParallelToolCalls, strictJsonSchema, structuredOutputs, thinks })
+  const { thinking } = params
+  const definitionsFor = (model: string, structuredOutputs: boolean) =>
+    ToolDefinitions.make(options, { disableParallelToolCalls, strictJsonSchema, structuredOutputs, model, thinking })
   const toolsets = toolsetsOf(params.mcp_servers ?? [], mcpToolsets)
   const fieldsOf = ({ format, toolChoice, tools }: ToolDefinitions.Definitions): PerModel.Fields =>
     // Of the API's beta, whose parameters are an open set to the types without it.
@@ -96,12 +95,12 @@ export const prepare = (
         : { ...output_config, format: { type: "json_schema", schema: format } }
     }) as PerModel.Fields
 
-  const definitions = definitionsFor(structuredOutputs)
+  const definitions = definitionsFor(config.model, structuredOutputs)
   const readers = new Map(definitions.readers)
   const toolsFor = (model: string): PerModel.Fields => {
     if (model === config.model || Model.hasStructuredOutput(model) === structuredOutputs) return fieldsOf(definitions)
     try {
-      const others = definitionsFor(!structuredOutputs)
+      const others = definitionsFor(model, !structuredOutputs)
       for (const [tool, read] of others.readers) readers.set(tool, read)
       return fieldsOf(others)
     } catch {
@@ -117,9 +116,9 @@ export const prepare = (
   }
   const { messages, system } = conversationFor(config.model)
   const fieldsFor = (model: string): PerModel.Fields => {
-    if (Turns.takesSystem(model) || !messages.some(({ role }) => role === "system")) return toolsFor(model)
-    const fields = { ...toolsFor(model), messages: conversationFor(model).messages }
-    return fields
+    if (Model.takesSystem(model) || !messages.some(({ role }) => role === "system")) return toolsFor(model)
+    // As above.
+    return { ...toolsFor(model), messages: conversationFor(model).messages } as PerModel.Fields
   }
   const request = { ...params, messages, ...(system === undefined ? undefined : { system }) }
   return {

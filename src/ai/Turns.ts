@@ -100,12 +100,6 @@ const interrupted = (id: string): BetaToolResultBlockParam => ({
 // system messages
 // -----------------------------------------------------------------------------
 
-/** The models that take a system message in a conversation; of others, and of what nobody knows, it is in a user's turn. */
-const TAKING = /claude-(?:fable|mythos)-\d|claude-opus-(?:4-[89]|[5-9]|\d\d)(?!\d)/
-
-/** Whether a model takes system messages in a conversation. @internal */
-export const takesSystem = (model: string): boolean => TAKING.test(model)
-
 /** With system messages behind the user's turn that they are in or before. */
 const placed = (turns: ReadonlyArray<Turn>): Array<Turn> => {
   const all: Array<Turn> = []

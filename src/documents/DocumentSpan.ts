@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
 import { isClaudeError } from "../ClaudeError.ts"
 import * as Attributes from "../telemetry/Attributes.ts"
@@ -22,14 +23,14 @@ import type { Tally } from "./Progress.ts"
 export const counted = (outcome: "mapped" | "reduced" | "failed" | "resumed"): Effect.Effect<void> =>
   Metric.update(Metrics.documentPart(outcome), 1)
 
-/** Runs within the span. @internal */
+/** Runs within the span, which ends when all that was begun in it has. @internal */
 export const within = <A, E, R>(
   tally: Tally,
   run: Effect.Effect<A, E, R>
-): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
+): Effect.Effect<A, E, Exclude<Exclude<R, Scope.Scope>, Tracer.ParentSpan>> =>
   Effect.acquireUseRelease(
     Effect.makeSpan(Attributes.documentSpan, { kind: "internal" }),
-    (span) => Effect.withParentSpan(run, span, { captureStackTrace: false }),
+    (span) => Effect.withParentSpan(Effect.scoped(run), span, { captureStackTrace: false }),
     (span, exit) =>
       Clock.clockWith((clock) =>
         Effect.sync(() => {

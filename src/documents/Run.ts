@@ -5,6 +5,7 @@
  * as many as allowed; answers that wait for an earlier one are a few for each call; and when nobody takes what is told,
  * no more is done. The surprise: a failure that may pass leaves a gap, and the reduction goes on without it.
  */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
@@ -72,6 +73,8 @@ export const run = <E, R, E2, R2>(
         const texts = Semaphore.makeUnsafe(concurrency + READY)
         const tally = new Progress.Tally()
         const failures: Array<Failed> = []
+        // Answers are taken in order, and a failure waits for none of those before it.
+        const broken = Deferred.makeUnsafe<never, LongDocumentError.LongDocumentError>()
         const shared = { ...settings, done: new Map(Array.from(done, (part) => [part.key, part])) }
 
         /** Answers, or takes what was answered before. */
@@ -94,8 +97,10 @@ export const run = <E, R, E2, R2>(
           tally.failed(failed)
           Queue.offerUnsafe(events, { _tag: "Failed", failed, totals: tally.totals })
           yield* DocumentSpan.counted("failed")
-          if (failures.length > mayFail) return yield* failedWith(failures)
-          return undefined
+          if (failures.length <= mayFail) return undefined
+          const error = failedWith(failures)
+          yield* Deferred.fail(broken, error)
+          return yield* error
         })
 
         const partOf = ({ chunk, measured }: Chunks.Counted) => {
@@ -121,17 +126,22 @@ export const run = <E, R, E2, R2>(
         )
         const last = yield* DocumentSpan.within(
           tally,
-          Effect.gen(function*() {
-            const last = yield* Reduction.reduce(mapped, {
-              ...shared,
-              answer: ({ index, level, range, ...asked }) =>
-                Effect.mapError(
-                  Effect.andThen(places.take(1), answer("Reduced", asked, { level, index, range })),
-                  (error) => LongDocumentError.partsFailed([{ stage: "reduce", level, index, range, error }])
-                )
+          Effect.raceFirst(
+            Deferred.await(broken),
+            Effect.gen(function*() {
+              const last = yield* Reduction.reduce(mapped, {
+                ...shared,
+                answer: ({ index, level, range, ...asked }) =>
+                  Effect.andThen(places.take(1), answer("Reduced", asked, { level, index, range })).pipe(
+                    Effect.mapError((error) =>
+                      LongDocumentError.partsFailed([{ stage: "reduce", level, index, range, error }])
+                    ),
+                    Effect.tapError((error) => Deferred.fail(broken, error))
+                  )
+              })
+              return last ?? (yield* failures.length === 0 ? LongDocumentError.empty() : failedWith(failures))
             })
-            return last ?? (yield* failures.length === 0 ? LongDocumentError.empty() : failedWith(failures))
-          })
+          )
         )
         const { totals } = tally
         const failed = failures.toSorted((a, b) => a.index - b.index)

@@ -6,6 +6,7 @@
  * The surprise: an upload whose answer is lost is made again, and may then be there twice.
  */
 import type { FileMetadata } from "@anthropic-ai/sdk/resources/files"
+import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -197,6 +198,17 @@ const pathOf = (fileId: string): Effect.Effect<`/v1/files/${string}`, ClaudeErro
 /** The Files API with a credential, or a client of your own. @category layers @since 0.2.0 */
 export const layer = (options: Options): Layer.Layer<Files, ClaudeError.ClaudeFatalError> =>
   Layer.effect(Files, make(options))
+
+/** The Files API with ANTHROPIC_API_KEY and ANTHROPIC_BASE_URL, as `Claude.layerConfig` has them. @category layers @since 0.2.0 */
+export const layerConfig: Layer.Layer<Files, ClaudeError.ClaudeFatalError | Config.ConfigError> = Layer.unwrap(
+  Effect.map(
+    Config.all({
+      apiKey: Config.withDefault(Config.Redacted("ANTHROPIC_API_KEY"), undefined),
+      baseURL: Config.withDefault(Config.String("ANTHROPIC_BASE_URL"), undefined)
+    }),
+    layer
+  )
+)
 
 // -----------------------------------------------------------------------------
 // calls

@@ -3,7 +3,10 @@
  */
 
 /** The images that the API takes. @category models @since 0.2.0 */
-export type ImageType = "image/jpeg" | "image/png" | "image/gif" | "image/webp"
+export type ImageType = (typeof imageTypes)[number]
+
+/** @internal */
+export const imageTypes = ["image/jpeg", "image/png", "image/gif", "image/webp"] as const
 
 /** @internal */
 export interface Size {

@@ -91,3 +91,9 @@ const OLD = /claude-(?:[123]\b|instant|(?:opus|sonnet|haiku)-4(?:-0)?(?:$|[@:]|-
 
 /** Whether a model can be held to a JSON Schema; one that nobody knows is newer. @internal */
 export const hasStructuredOutput = (id: string): boolean => !OLD.test(id)
+
+/** The models that take a system message within a conversation; one that is wrongly left out still works. */
+const TAKING_SYSTEM = /claude-(?:fable|mythos)-\d|claude-opus-(?:4-[89]|[5-9]|\d\d)(?!\d)/
+
+/** Whether a model takes system messages within a conversation. @internal */
+export const takesSystem = (id: string): boolean => TAKING_SYSTEM.test(id)

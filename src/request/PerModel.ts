@@ -5,7 +5,7 @@ import type { MessageCreateParamsBase } from "@anthropic-ai/sdk/resources/messag
 
 /** Of a request's parameters, those that models take in different ways. @internal */
 export type Fields = {
-  readonly [K in "tools" | "tool_choice" | "output_config"]?: MessageCreateParamsBase[K] | undefined
+  readonly [K in "messages" | "tools" | "tool_choice" | "output_config"]?: MessageCreateParamsBase[K] | undefined
 }
 
 /** Where a request says how it is written for each model: it is never sent, nor part of a cache key. @internal */

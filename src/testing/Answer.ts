@@ -15,6 +15,9 @@ import type {
   Usage
 } from "@anthropic-ai/sdk/resources/messages/messages"
 import * as Duration from "effect/Duration"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as ObjectSchema from "../request/ObjectSchema.ts"
 
 // -----------------------------------------------------------------------------
 // models
@@ -190,6 +193,24 @@ export const text = (text: string, options?: ReplyOptions): Answer => content([{
 
 /** One text that is a value's JSON, as structured output comes. @category messages @since 0.1.0 */
 export const json = (value: unknown, options?: ReplyOptions): Answer => text(JSON.stringify(value), options)
+
+/**
+ * A value as a model with structured output answers it to `Claude.object(schema, …)`: encoded, and as the API takes what
+ * is no plain object.
+ *
+ * @throws RangeError when the schema cannot be sent, or the value does not fit it.
+ * @category messages
+ * @since 0.2.0
+ */
+export const object = <A, E, RD>(
+  schema: Schema.ConstraintCodec<A, E, RD, never>,
+  value: A,
+  options?: ReplyOptions
+): Answer => {
+  const made = ObjectSchema.ofAnswer(schema)
+  if (Result.isFailure(made)) throw new RangeError(`Answer.object: the schema cannot be sent: ${made.failure}.`)
+  return json(Schema.encodeSync(made.success.codec)(value), options)
+}
 
 /** A thinking block, then a text. @category messages @since 0.1.0 */
 export const thinking = (thinking: string, text: string, options?: ReplyOptions): Answer =>

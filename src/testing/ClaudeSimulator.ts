@@ -12,10 +12,13 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http"
 import { createServer as createHttpsServer } from "node:https"
 import type { Socket } from "node:net"
+import * as Claude from "../Claude.ts"
+import type { ClaudeFatalError } from "../ClaudeError.ts"
 import * as Answer from "./Answer.ts"
 import * as Exchange from "./Exchange.ts"
 import * as RateLimit from "./RateLimit.ts"
@@ -169,6 +172,22 @@ export const make = (options: Options = {}): Effect.Effect<ClaudeSimulator["Serv
 
 /** A simulator for as long as the layer lives. @category layers @since 0.1.0 */
 export const layer = (options?: Options): Layer.Layer<ClaudeSimulator> => Layer.effect(ClaudeSimulator, make(options))
+
+/**
+ * Claude that asks the simulator, with the options of `Claude.layer`: over it, with `Layer.provideMerge(ClaudeSimulator.layer(…))`.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerClaude = (
+  options: Omit<Claude.Options, "apiKey" | "baseURL" | "client"> = {}
+): Layer.Layer<Claude.Claude, ClaudeFatalError, ClaudeSimulator> =>
+  Layer.unwrap(
+    Effect.map(
+      ClaudeSimulator,
+      ({ url }) => Claude.layer({ ...options, apiKey: Redacted.make("simulated"), baseURL: url })
+    )
+  )
 
 // -----------------------------------------------------------------------------
 // internal

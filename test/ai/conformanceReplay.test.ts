@@ -167,7 +167,7 @@ describe("a turn goes back byte for byte, also from where it was kept", () => {
 // prompt -> request -> prompt
 // -----------------------------------------------------------------------------
 
-const words = ["a", " b", "naïve 🎉", "x  \n", "\"}{", "\\u0041", "\u0000", "\u2028", "\uD83C!"]
+const words = ["a", " b", "naïve 🎉", "x  \n", "\"}{", "\\u0041", "\u0000", "\u2028"]
 
 const jsons: ReadonlyArray<Json> = [
   {},

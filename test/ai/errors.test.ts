@@ -73,6 +73,13 @@ describe("each ClaudeError", () => {
     assert.isTrue(Option.isNone(ClaudeLanguageModel.claudeError("no")))
   })
 
+  it("says of a budget of the program's own that it is one", () => {
+    const reason = new ClaudeError.BudgetExceeded({ budget: "daily", limit: 1, spent: 0.9, needed: 0.2, unit: "USD" })
+    const error = AiErrors.fromClaudeError(Failure.fatal(reason, "The budget daily is spent.", details), "f", 1_000)
+    assert.strictEqual(error.reason.message, "The budget daily is spent.")
+    assert.notInclude(error.message, "billing")
+  })
+
   it("says when a budget's window ends", () => {
     const { reason } = AiErrors.fromClaudeError(Failure.fatal(new ClaudeError.SpendLimit({}), "", details), "f", 1_000)
     assert(reason._tag === "QuotaExhaustedError")

@@ -205,6 +205,22 @@ describe("failures", () => {
       assert.isAbove(totals.mapped, 0)
       assert.strictEqual(totals.inputTokens, 1000 * (maps().length + totals.reduced))
       assert.isAbove(totals.cost!, 0)
+
+      // One that broke off has been billed for its input, and nobody knows for how much else.
+      const broken = setUp((prompt) =>
+        prompt.includes("# Chapter 2\n")
+          ? Answer.reset("midStream", Answer.text("mapped", { usage }))
+          : Answer.text("mapped", { usage })
+      )
+      const running = yield* make({ onFailure: { collect: 100 } }).result(text).pipe(
+        Effect.provide(broken.layer),
+        Effect.forkChild
+      )
+      for (let second = 0; second < 5; second++) yield* after("1 second")
+      const { totals: known } = yield* Fiber.join(running)
+      assert.isAbove(known.failed, 0)
+      assert.strictEqual(known.inputTokens, 1000 * (known.failed + known.mapped + known.reduced))
+      assert.isUndefined(known.cost)
     }).pipe(Effect.provide(layer))
   })
 

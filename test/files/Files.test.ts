@@ -1,6 +1,6 @@
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Data, Effect, Fiber, FileSystem, Redacted, Stream } from "effect"
+import { ConfigProvider, Data, Effect, Fiber, FileSystem, Layer, Redacted, Stream } from "effect"
 import { RetryPolicy } from "effect-claude"
 import { Attachment, Files } from "../../src/files/index.ts"
 import { observe } from "../flow/observe.ts"
@@ -25,6 +25,16 @@ const until = (done: () => boolean) =>
 class SourceBroke extends Data.TaggedError("SourceBroke") {}
 
 describe("the Files API", () => {
+  it.live("is where the environment says, with its key", () =>
+    Effect.gen(function*() {
+      const { baseURL } = yield* makeServer
+      const environment = ConfigProvider.fromUnknown({ ANTHROPIC_API_KEY: key, ANTHROPIC_BASE_URL: baseURL })
+      const { id } = yield* Files.upload(Buffer.from("a,b"), { filename: "a.csv" }).pipe(
+        Effect.provide(Files.layerConfig.pipe(Layer.provide(ConfigProvider.layer(environment))))
+      )
+      assert.strictEqual(id, "file_1")
+    }))
+
   it.live("takes a path, bytes and a stream, byte for byte, with what is told of them", () =>
     Effect.gen(function*() {
       const { files, server } = yield* setUp()

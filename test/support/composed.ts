@@ -82,7 +82,7 @@ const stack = (
 export interface Options {
   readonly seed: number
   readonly programs: number
-  /** The part of answers that fail. @default 0.2 */
+  /** The part of answers that fail. @default 0.12 */
   readonly faults?: number
   /** The part of programs that are given up. @default 0.2 */
   readonly givenUp?: number
@@ -219,15 +219,10 @@ const nothingHeld = (simulator: Simulator, observed: ReturnType<typeof observe>)
     yield* simulator.script([])
   })
 
-const asked = (model: string) => {
-  const request = { prompt: "hello", model }
-  return Effect.andThen(Effect.exit(Claude.message(request)), Effect.exit(Claude.countTokens(request)))
-}
-
 /** Runs a crowd in any weather, then looks at what is left of it in good weather. */
 export const composed = (options: Options) =>
   Effect.gen(function*() {
-    const { closedAfter, faults = 0.2, seed } = options
+    const { closedAfter, faults = 0.12, seed } = options
     const observed = observe()
     const memory = Tools.makeMemory(options.isPatient)
     const warned = yield* warnings
@@ -249,8 +244,6 @@ export const composed = (options: Options) =>
         ? yield* Effect.forkChild(Effect.never)
         : yield* Effect.forkChild(Server.weather(simulator, Server.makeDice(seed + 4)))
       const changing = yield* Effect.forkChild(prompts.change)
-      // Each model has been asked before the layer is closed.
-      if (closedAfter !== undefined) yield* Effect.forEach(models, (model) => raw(asked(model)), { discard: true })
       const ends = yield* crowd(Server.makeDice(seed + 5), memory, options, Scope.close(scope, Exit.void))
       yield* Fiber.interrupt(sky)
       yield* Fiber.interrupt(changing)

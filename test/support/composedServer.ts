@@ -64,7 +64,8 @@ const called = (dice: Mood, tools: ReadonlyArray<Json>): ReadonlyArray<Answer.Bl
     : []
   const calls = Array.from({ length: 1 + whole(3) }, (): Answer.Block => {
     const number = ++numbers
-    const { name } = pick(tools)
+    // Tools with an effect more than others.
+    const { name } = pick(chance(0.4) ? tools.filter(({ name }) => name === "ship" || name === "pay") : tools)
     return {
       type: "tool_use",
       id: `toolu_${number}`,

@@ -1,6 +1,7 @@
 import Anthropic, { APIError } from "@anthropic-ai/sdk"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
+import { DateTime, Deferred, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
+import { Claude } from "effect-claude"
 import { Answer, ClaudeSimulator } from "effect-claude/testing"
 import { request as httpsRequest } from "node:https"
 import { connect } from "node:net"
@@ -901,6 +902,30 @@ describe("life", () => {
       const { entries } = yield* log
       assert.strictEqual(new Set(entries.map((entry) => entry.requestId)).size, 2000)
     }))
+})
+
+describe("Claude over the simulator", () => {
+  it.live("is one layer over another, with options of its own", () =>
+    Effect.gen(function*() {
+      const { log } = yield* ClaudeSimulator.ClaudeSimulator
+      const values = yield* Claude.object(Schema.Array(Schema.DateTimeUtcFromString), { prompt: "When?" })
+      assert.deepStrictEqual(values.map(DateTime.formatIso), ["2026-11-21T00:00:00.000Z"])
+      assert.deepInclude((yield* log).entries[0]?.body, { model: "claude-haiku-5-5" })
+    }).pipe(
+      Effect.provide(
+        ClaudeSimulator.layerClaude({ defaults: { model: "claude-haiku-5-5" } }).pipe(
+          Layer.provideMerge(ClaudeSimulator.layer({
+            answers: [
+              Answer.object(Schema.Array(Schema.DateTimeUtcFromString), [DateTime.makeUnsafe("2026-11-21T00:00:00Z")])
+            ]
+          }))
+        )
+      )
+    ))
+
+  it("says which object cannot be answered", () => {
+    assert.throws(() => Answer.object(Schema.Array(Schema.Never), []), /Answer.object: the schema cannot be sent/)
+  })
 })
 
 /** Without what the SDK adds beside the message. */

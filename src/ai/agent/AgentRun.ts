@@ -79,11 +79,12 @@ export const run = Effect.fnUntraced(function*(
         // Who runs it as a tool has paid for it, too.
         if (isBilled(error)) bill.add(undefined)
         return failed(error, transcript)
-      })
+      }),
+      // Whoever interrupts it: nobody knows what it has cost by then.
+      Effect.onInterrupt(() => Effect.sync(() => bill.add(undefined)))
     )
     const said = yield* AgentTools.inTime(asking, deadline)
     if (Option.isNone(said)) {
-      bill.add(undefined)
       reason = "time-limit"
       break
     }

@@ -8,7 +8,7 @@ import * as Tool from "effect/ai/Tool"
 import type * as JsonSchema from "effect/JsonSchema"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as SchemaAST from "effect/SchemaAST"
+import * as AnswerTool from "../../request/AnswerTool.ts"
 import * as JsonSubset from "../../request/JsonSubset.ts"
 import * as ObjectSchema from "../../request/ObjectSchema.ts"
 import * as OwnTools from "./OwnTools.ts"
@@ -22,8 +22,9 @@ import { StrictBudget } from "./StrictBudget.ts"
 /** What decides how tools are told. @internal */
 export interface ToolSettings extends OwnTools.Settings {
   readonly disableParallelToolCalls: boolean | undefined
-  /** The model thinks before it answers, as far as is known. */
-  readonly thinks: boolean
+  /** The model that is asked, and whether it is to think: one that does cannot be made to call a tool. */
+  readonly model: string
+  readonly thinking: { readonly type: string } | null | undefined
 }
 
 /** @internal */
@@ -67,15 +68,15 @@ export const make = (options: LanguageModel.ProviderOptions, settings: ToolSetti
     if (definition.strict === true) readers.set(tool, read)
     return definition
   })
-  const answer = format === undefined ? undefined : toolName(format.name, tools)
-  const isCalled = format !== undefined && answer !== undefined && !isEnforced
-  if (isCalled) tools.push(answerTool(answer, format))
+  const answer = format === undefined ? undefined : answerTool(format, tools)
+  const isCalled = answer !== undefined && !isEnforced
+  if (isCalled) tools.push(answer)
   return {
     tools,
-    toolChoice: isCalled ? answerChoice(answer, settings) : choiceOf(options, settings),
+    toolChoice: isCalled ? AnswerTool.choice(answer.name, settings) : choiceOf(options, settings),
     betas,
     format: isEnforced ? format.schema : undefined,
-    answer,
+    answer: answer?.name,
     readers
   }
 }
@@ -129,14 +130,14 @@ const choiceOf = (
 
 interface Format {
   readonly name: string
-  readonly description: string | undefined
+  readonly of: Schema.Constraint
   readonly schema: JsonSchema.JsonSchema
   /** Whether the API's own format takes it. */
   readonly isEnforceable: boolean
 }
 
 const formatOf = ({ objectName, schema }: { readonly objectName: string; readonly schema: Schema.Top }): Format => {
-  const made = answerOf(schema)
+  const made = ObjectSchema.ofAnswer(schema)
   if (Result.isFailure(made)) {
     throw new AiError.UnsupportedSchemaError({
       description: `The schema of ${JSON.stringify(objectName)} cannot be sent as structured output: ${made.failure}` +
@@ -146,7 +147,7 @@ const formatOf = ({ objectName, schema }: { readonly objectName: string; readonl
   const { jsonSchema } = made.success
   return {
     name: objectName,
-    description: SchemaAST.resolveDescription(schema.ast),
+    of: schema,
     schema: jsonSchema,
     isEnforceable: JsonSubset.isEnforceable(jsonSchema)
   }
@@ -155,41 +156,15 @@ const formatOf = ({ objectName, schema }: { readonly objectName: string; readonl
 /** How the answer to a schema is read, as effect/ai asks for it; what cannot be asked for was refused before. @internal */
 export const answerCodec: LanguageModel.CodecTransformer = (schema) =>
   // It was made of this very schema.
-  Result.getOrThrowWith(answerOf(schema), (failure) => new Error(failure)) as never
+  Result.getOrThrowWith(ObjectSchema.ofAnswer(schema), (failure) => new Error(failure)) as never
 
-type Answer = Result.Result<ObjectSchema.AnswerSchema<unknown, unknown, unknown>, string>
-
-/** Schemas do not change, and a JSON Schema takes long to make. */
-const answers = new WeakMap<Schema.Constraint, Answer>()
-
-const answerOf = (schema: Schema.Constraint): Answer => {
-  let made = answers.get(schema)
-  if (made === undefined) {
-    // What services it needs is for whoever decodes by it.
-    made = ObjectSchema.ofAnswer(schema as Schema.Codec<unknown, unknown, unknown, unknown>)
-    answers.set(schema, made)
-  }
-  return made
-}
-
-/** One that thinks cannot be made to call a tool, and the newer ones may always think: it is told to. */
-const answerChoice = (name: string, { structuredOutputs, thinks }: ToolSettings): BetaToolChoice =>
-  structuredOutputs || thinks
-    ? { type: "auto", disable_parallel_tool_use: true }
-    : { type: "tool", name, disable_parallel_tool_use: true }
-
-const answerTool = (name: string, { description, schema }: Format): BetaTool => ({
-  name,
-  description: `${description === undefined ? "" : `${description} `}Call it to answer: its input is the whole answer.`,
-  // Of an answer, which is an object.
-  input_schema: schema as unknown as BetaTool.InputSchema
-})
-
-/** As the API spells names, and no other tool's: an identifier may have dots and slashes. */
-const toolName = (identifier: string, tools: ReadonlyArray<BetaToolUnion>): string => {
-  let name = identifier.replaceAll(/[^\w-]/g, "_").slice(0, 120) || "answer"
-  while (tools.some((tool) => "name" in tool && tool.name === name)) name += "_"
-  return name
-}
+/** As the API spells names: an identifier may have dots and slashes. */
+const answerTool = ({ name, of, schema }: Format, tools: ReadonlyArray<BetaToolUnion>): BetaTool =>
+  AnswerTool.make(
+    name.replaceAll(/[^\w-]/g, "_").slice(0, 120) || "answer",
+    new Set(tools.flatMap((tool) => "name" in tool ? [tool.name] : [])),
+    of,
+    schema
+  )
 
 const messageOf = (error: unknown): string => error instanceof Error ? error.message : String(error)
