@@ -1,13 +1,16 @@
 // The types as a consumer sees them: results, requirements and the two halves of the error channel survive the packing.
 import { Effect, Redacted, Schema, Stream } from "effect"
 import { Claude, ClaudeError, Stores } from "effect-claude"
-import { ClaudeLanguageModel } from "effect-claude/ai"
+import { Agent, AgentTool, ClaudeLanguageModel, McpTools } from "effect-claude/ai"
 import { layerRedis } from "effect-claude/cache-store"
+import { LongDocument } from "effect-claude/documents"
+import { Attachment, Files } from "effect-claude/files"
+import { Guard } from "effect-claude/guards"
 import { Prompts } from "effect-claude/prompts"
 import { ClaudeRedis } from "effect-claude/redis"
 import { layerConsole } from "effect-claude/telemetry"
 import { ClaudeSimulator } from "effect-claude/testing"
-import { LanguageModel } from "effect/ai"
+import { LanguageModel, McpClient, Toolkit } from "effect/ai"
 
 const layer = Claude.layer({
   apiKey: Redacted.make("sk-test"),
@@ -53,6 +56,25 @@ export const generated: Effect.Effect<string, unknown, LanguageModel.LanguageMod
 )
 
 export const model = ClaudeLanguageModel.model("claude-opus-5-5", { max_tokens: 100 })
+
+const clerk = Agent.make({ name: "clerk", toolkit: McpTools.toolkit(McpClient.McpClient), limits: { turns: 3 } })
+
+export const answered = Effect.catchTag(clerk.run("Hello?"), "AiError", ({ transcript }) => clerk.run(transcript))
+
+export const asTool = Toolkit.merge(AgentTool.make(clerk, { name: "clerk", description: "Knows the shop." }).toolkit)
+
+export const summary = LongDocument.make({
+  chunk: { tokens: 1000 },
+  map: ({ text }) => ({ prompt: LongDocument.enclose(text) }),
+  reduce: (parts) => ({ prompt: parts.map(({ text }) => text).join("\n") })
+}).result("A text.")
+
+export const described = Effect.flatMap(
+  Attachment.image(new Uint8Array()),
+  (image) => Claude.text({ messages: [{ role: "user", content: [image] }] })
+)
+
+export const guarded = Guard.layer({ output: [Guard.redactPii()] }).pipe((it) => [it, Files.layerConfig])
 
 export const shared = [ClaudeRedis.layer({ prefix: "p:" }), layerRedis, layerConsole()]
 
