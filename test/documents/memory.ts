@@ -1,48 +1,28 @@
 /**
- * Asks about a file as a process of its own, and says what memory that took: `node memory.ts <file>`. What answers
- * is in the same process, and keeps nothing of what it was sent.
+ * Asks about a file as a process of its own, and says what memory that took: `node memory.ts <file> [<url>]`. What
+ * answers is at the URL, or else in the same process, and keeps nothing of what it was sent. Where there are so many
+ * short calls to make, in place of the file, the process makes them.
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as Claude from "../../src/Claude.ts"
 import * as LongDocument from "../../src/documents/LongDocument.ts"
 import { Mailbox } from "../../src/transport/Mailbox.ts"
 import { Transport, type TransportRequest } from "../../src/transport/Transport.ts"
+import { message } from "./answer.ts"
 
 /** What is told when it is done. */
 export interface Told {
   readonly text: string
-  readonly totals: LongDocument.Totals
+  readonly totals: LongDocument.Totals | undefined
   /** The most memory that was resident, in MB, and what was before anything was asked. */
   readonly resident: number
   readonly before: number
   readonly seconds: number
 }
-
-/** An answer, as it comes over the wire. */
-const message = new TextEncoder().encode(
-  [
-    {
-      type: "message_start",
-      message: {
-        id: "msg_1",
-        type: "message",
-        role: "assistant",
-        model: "claude-sonnet-5-5",
-        content: [],
-        stop_reason: null,
-        stop_sequence: null,
-        usage: { input_tokens: 7000, output_tokens: 1 }
-      }
-    },
-    { type: "content_block_start", index: 0, content_block: { type: "text", text: "" } },
-    { type: "content_block_delta", index: 0, delta: { type: "text_delta", text: "A summary. ".repeat(40) } },
-    { type: "content_block_stop", index: 0 },
-    { type: "message_delta", delta: { stop_reason: "end_turn", stop_sequence: null }, usage: { output_tokens: 120 } },
-    { type: "message_stop" }
-  ].map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`).join("")
-)
 
 const count = ({ body }: TransportRequest) =>
   new TextEncoder().encode(JSON.stringify({ input_tokens: Math.ceil(Buffer.byteLength(JSON.stringify(body)) / 4) }))
@@ -70,8 +50,12 @@ const transport = Layer.succeed(Transport, {
     })
 })
 
-const [, , path] = process.argv
+const [, , path, url] = process.argv
 if (path !== undefined) {
+  const defaults = { model: "claude-sonnet-5-5" }
+  const layer = url === undefined
+    ? Claude.layerTransport({ defaults }).pipe(Layer.provide(transport))
+    : Claude.layer({ apiKey: Redacted.make("key"), baseURL: url, defaults })
   const document = LongDocument.make({
     chunk: { tokens: 8000, overlap: 200 },
     map: ({ text }) => ({ system: "Summarise.", prompt: text }),
@@ -80,13 +64,15 @@ if (path !== undefined) {
   const megabytes = (bytes: number) => Math.round(bytes / 1_000_000)
   const before = megabytes(process.memoryUsage.rss())
   const startedAt = performance.now()
-  const { text, totals } = await document.result(LongDocument.file(path)).pipe(
-    Effect.provide([
-      NodeFileSystem.layer,
-      Claude.layerTransport({ defaults: { model: "claude-sonnet-5-5" } }).pipe(Layer.provide(transport))
-    ]),
-    Effect.runPromise
-  )
+  const calls = Number(path)
+  const short = Effect.andThen(Claude.countTokens({ prompt: "Hi" }), Claude.text({ prompt: "Hi" }))
+  const work: Effect.Effect<Pick<Told, "text" | "totals">, unknown, Claude.Claude | FileSystem.FileSystem> = calls > 0
+    ? Effect.as(Effect.forEach(Array.from({ length: calls }), () => short, { concurrency: 8, discard: true }), {
+      text: "",
+      totals: undefined
+    })
+    : document.result(LongDocument.file(path))
+  const { text, totals } = await Effect.runPromise(Effect.provide(work, [NodeFileSystem.layer, layer]))
   const seconds = (performance.now() - startedAt) / 1000
   const told: Told = { text, totals, before, seconds, resident: megabytes(process.resourceUsage().maxRSS * 1024) }
   console.log(JSON.stringify(told))
