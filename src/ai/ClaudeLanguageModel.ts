@@ -170,6 +170,7 @@ export const withConfigOverride: {
   (overrides: ConfigOptions): <T extends Configurable>(self: T) => T
   <T extends Configurable>(self: T, overrides: ConfigOptions): T
 } =
+  // Its overloads say what each of its two forms takes; what is configured keeps its type.
   ((...args: readonly [ConfigOptions] | readonly [Configurable, ConfigOptions]) =>
     args.length === 1 ? (self: Configurable) => overridden(self, args[0]) : overridden(args[0], args[1])) as never
 
